@@ -1,0 +1,298 @@
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type ErrorCode, PyramidionError } from './errors.js'
+
+/** Formats of a plain (not PVQ) weight matrix: float types and the block formats of GGUF, row after row. */
+export type DenseFormat = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q4_k' | 'q6_k'
+
+/** A matrix as a checkpoint stores it: `rows` output features, `columns` input features. */
+export interface DenseWeights {
+  format: DenseFormat
+  rows: number
+  columns: number
+  data: Uint8Array
+}
+
+/**
+ * A run of columns coded with one (D, K, L). Every segment but the last covers a whole number of groups; the last
+ * group of the last segment is padded with zeros. In a row's bytes each segment starts on a byte.
+ */
+export interface PvqSegment {
+  columns: number
+  /** D: weights a group, a power of two from 2 to 32. */
+  dimension: number
+  /** K: pulses a group. */
+  pulses: number
+  /** The L gain levels, ascending, relative to the row scale. */
+  levels: Float32Array
+}
+
+/** `w = rowScale * level * p / ||p||` for each group; see docs/architecture.md, "PVQ rows". */
+export interface PvqWeights {
+  format: 'pvq'
+  rows: number
+  columns: number
+  segments: PvqSegment[]
+  codes: Uint8Array
+  /** f16, one a row. */
+  rowScale: Uint16Array
+}
+
+/** `w = scale * (code - 2^(bits-1))` when symmetric, `w = scale * code + minimum` otherwise. */
+export interface IntegerWeights {
+  format: 'integer'
+  rows: number
+  columns: number
+  bits: number
+  groupSize: number
+  /** bits a code, little-endian bit stream, each row starting on a byte. */
+  codes: Uint8Array
+  /** f16, rows x ceil(columns / groupSize). */
+  scales: Uint16Array
+  /** f16, like scales; absent when symmetric. */
+  minimums?: Uint16Array
+}
+
+/** `w = sign * magnitude * 2^(exponent - 127)`, sign and magnitude in `bits` bits, the exponent shared by a block. */
+export interface MxintWeights {
+  format: 'mxint'
+  rows: number
+  columns: number
+  bits: number
+  blockSize: number
+  codes: Uint8Array
+  /** One a block, rows x ceil(columns / blockSize), biased by 127. */
+  exponents: Uint8Array
+}
+
+export type Weights = DenseWeights | PvqWeights | IntegerWeights | MxintWeights
+
+/**
+ * Low-rank factors of `y += B (A x)`: A is rank x in, B is out x rank, int8 with one f16 scale for 16 values along the
+ * contraction axis (in for A, rank for B), the last block of a row possibly shorter.
+ */
+export interface LowRankFactors {
+  rank: number
+  a: Int8Array
+  aScales: Uint16Array
+  b: Int8Array
+  bScales: Uint16Array
+}
+
+/** V = (M (x) S) diag(signs), M orthogonal of order m, S the normalised Sylvester matrix of order 2^b, m * 2^b = width. */
+export interface RotationParts {
+  width: number
+  /** +1 or -1, one a column. */
+  signs: Int8Array
+  /** b: log2 of the order of the Sylvester factor. */
+  sylvesterLog2: number
+  /** m x m row-major, orthonormal; absent means the identity (independent blocks of 2^b). */
+  matrix?: Float32Array
+}
+
+/** The shared words of a cancellable job: [0] non-zero asks it to stop, [1] counts the rows that are done. */
+export type JobControl = Int32Array
+
+export interface NativeRotation {
+  /** In place on `rows` rows of `width` values: V x, or V^T x when inverse. */
+  apply(x: Float32Array, rows: number, inverse: boolean): void
+  applyAsync(x: Float32Array, rows: number, inverse: boolean): Promise<void>
+}
+
+export interface NativeHessian {
+  /** Accumulates sum x x^T in fp64, and the l2qer statistic max over calls of mean |x|. x: tokens x width. */
+  add(x: Float32Array, tokens: number): void
+  addAsync(x: Float32Array, tokens: number): Promise<void>
+  /** width x width, row-major: the mean E[x x^T]. */
+  mean(): Float64Array
+  /** max over add() calls of the mean over tokens of |x|, a column each. */
+  meanMagnitude(): Float64Array
+  readonly tokens: number
+}
+
+export interface NativeLinear {
+  /** y (tokens x out) = W x + B (A x) + bias for x (tokens x in). `rotated`: x already went through the rotation. */
+  forward(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): void
+  /** The same on a thread of the addon's own; x and y must not be touched until it settles. */
+  forwardAsync(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): Promise<void>
+  /** Rows of the effective matrix (rotation undone, low-rank term added) into out: ids.length x in. */
+  gatherRows(ids: Int32Array, out: Float32Array): void
+  /** Bytes the weights occupy in memory. */
+  readonly bytes: number
+}
+
+export interface LinearParts {
+  weights: Weights
+  rotation?: NativeRotation
+  lowRank?: LowRankFactors
+  bias?: Float32Array
+}
+
+/** What the machine offers and what the addon chose from it. */
+export interface Capabilities {
+  architecture: string
+  /** Extensions the processor has and the addon knows, e.g. `avx2`, `avx512`, `avx512vnni`. */
+  instructionSets: string[]
+  /** The implementation in use for each kernel family, e.g. `{ pvqSearch: 'avx512', pvqDecode: 'avx512' }`. */
+  kernels: Record<string, string>
+  threads: number
+}
+
+export type LowRankScaling =
+  | { kind: 'identity' }
+  /** s, one a column: SVD of E diag(s). */
+  | { kind: 'diagonal'; scale: Float64Array }
+  /** E[x x^T], width x width, to which ridge * mean(diagonal) is added: SVD of E M, M M^T = H. */
+  | { kind: 'hessian'; hessian: Float64Array; ridge: number }
+
+export interface AttentionShape {
+  /** Query tokens in this call. */
+  tokens: number
+  /** Positions before them that the caches already hold; the caches hold past + tokens positions. */
+  past: number
+  heads: number
+  keyValueHeads: number
+  headDimension: number
+  /** Positions a query sees, itself included; 0 means all. */
+  window: number
+}
+
+/** Everything the addon exports. The `Async` twin of a function runs on a thread of the addon's own. */
+export interface NativeAddon {
+  /** Hands the error class to C++; called once per environment by this file. */
+  setErrorClass(constructor: new (code: ErrorCode, message: string) => Error): void
+  capabilities(): Capabilities
+  setThreadCount(count: number): void
+
+  pvqCount(dimension: number, pulses: number): bigint
+  /** points: n x D -> n indices in tree order. */
+  pvqIndices(dimension: number, pulses: number, points: Int16Array): BigUint64Array
+  pvqPoints(dimension: number, pulses: number, indices: BigUint64Array): Int16Array
+  /** Little-endian bit stream, bit 0 first. */
+  packCodes(codes: BigUint64Array, bits: number): Uint8Array
+  unpackCodes(bytes: Uint8Array, bits: number, count: number): BigUint64Array
+  /** Lloyd-Max levels on the projection for rows of rowLength weights of unit mean square. */
+  pvqGainLevels(dimension: number, pulses: number, levels: number, rowLength: number): Float32Array
+  pvqEncode(values: Float32Array, rows: number, columns: number, segments: PvqSegment[]): PvqRows
+  pvqEncodeAsync(
+    values: Float32Array,
+    rows: number,
+    columns: number,
+    segments: PvqSegment[],
+    control?: JobControl,
+  ): Promise<PvqRows>
+  /** The first row that holds a code >= L N(D,K) or padding bits that are not zero, or -1. */
+  pvqFirstInvalidRow(weights: PvqWeights): number
+
+  integerEncode(values: Float32Array, rows: number, columns: number, settings: IntegerSettings): IntegerRows
+  integerEncodeAsync(values: Float32Array, rows: number, columns: number, settings: IntegerSettings): Promise<IntegerRows>
+  mxintEncode(values: Float32Array, rows: number, columns: number, settings: MxintSettings): MxintRows
+  mxintEncodeAsync(values: Float32Array, rows: number, columns: number, settings: MxintSettings): Promise<MxintRows>
+
+  /** Decodes rows firstRow .. firstRow + rowCount - 1 into out (rowCount x columns); no rotation, no low-rank term. */
+  decodeRows(weights: Weights, firstRow: number, rowCount: number, out: Float32Array): void
+  decodeRowsAsync(weights: Weights, firstRow: number, rowCount: number, out: Float32Array): Promise<void>
+  /** Position of the first NaN or infinity, or -1. */
+  firstNonFinite(values: Float32Array): number
+  /** f32 -> f16 bit patterns, round to nearest even. */
+  toHalf(values: Float32Array): Uint16Array
+  fromHalf(halves: Uint16Array): Float32Array
+
+  /** Rank-r factors of the rows x columns error matrix: B (rows x r), A (r x columns). */
+  lowRankFactorsAsync(
+    error: Float32Array,
+    rows: number,
+    columns: number,
+    rank: number,
+    scaling: LowRankScaling,
+  ): Promise<{ a: Float32Array; b: Float32Array }>
+  /** trace(E H E^T) / rows for error E (rows x columns) and H (columns x columns). */
+  expectedErrorAsync(error: Float32Array, rows: number, columns: number, hessian: Float64Array): Promise<number>
+
+  Rotation: new (parts: RotationParts) => NativeRotation
+  Hessian: new (width: number) => NativeHessian
+  Linear: new (parts: LinearParts) => NativeLinear
+
+  // The model graph's operations: synchronous, threaded inside, meant for a worker thread.
+  /** out = x / sqrt(mean(x^2) + epsilon) * weight, on rows of weight.length values. out may be x. */
+  rmsNorm(x: Float32Array, weight: Float32Array, epsilon: number, rows: number, out: Float32Array): void
+  /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
+  rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
+  /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */
+  attention(query: Float32Array, keys: Float32Array, values: Float32Array, shape: AttentionShape, out: Float32Array): void
+  /** out = silu(gate) * up; out may be either. */
+  siluMultiply(gate: Float32Array, up: Float32Array, out: Float32Array): void
+  /** x += y. */
+  addInPlace(x: Float32Array, y: Float32Array): void
+  /**
+   * Per row of logits (rows x vocabulary): negative log-likelihood of the target (nats); and, with reference logits,
+   * KL(reference || logits) in nats and whether both pick the same token. Accumulates in double.
+   */
+  logitStatistics(
+    logits: Float32Array,
+    reference: Float32Array | undefined,
+    targets: Int32Array,
+    rows: number,
+    vocabulary: number,
+  ): LogitStatistics
+}
+
+export interface LogitStatistics {
+  negativeLogLikelihood: Float64Array
+  referenceNegativeLogLikelihood?: Float64Array
+  klDivergence?: Float64Array
+  sameTop?: Uint8Array
+}
+
+export interface PvqRows {
+  codes: Uint8Array
+  rowScale: Uint16Array
+}
+export interface IntegerSettings {
+  bits: number
+  groupSize: number
+  symmetric: boolean
+}
+export interface IntegerRows {
+  codes: Uint8Array
+  scales: Uint16Array
+  minimums?: Uint16Array
+}
+export interface MxintSettings {
+  bits: number
+  blockSize: number
+}
+export interface MxintRows {
+  codes: Uint8Array
+  exponents: Uint8Array
+}
+
+/** Finds the addon: a local build first, then the prebuilt package of this platform. */
+function load(): NativeAddon {
+  const require = createRequire(import.meta.url)
+  const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+  const platform = `${process.platform}-${process.arch}`
+  const candidates = [
+    process.env.PYRAMIDION_ADDON,
+    join(root, 'build', 'Release', 'pyramidion.node'),
+    `@pyramidion/${platform}/pyramidion.node`,
+  ].filter(path => path !== undefined)
+  const failures: string[] = []
+  for (const path of candidates) {
+    try {
+      const addon = require(path) as NativeAddon
+      addon.setErrorClass(PyramidionError)
+      return addon
+    } catch (error) {
+      failures.push(`  ${path}: ${(error as Error).message.split('\n')[0]}`)
+    }
+  }
+  throw new PyramidionError(
+    'NATIVE_UNAVAILABLE',
+    `the native addon could not be loaded on ${platform}, Node ${process.versions.node}. Build it with: npm run build:native\n${failures.join('\n')}`,
+  )
+}
+
+/** The addon, loaded when this module is first imported. This is the only file that knows where it lives. */
+export const native: NativeAddon = load()
