@@ -1,0 +1,88 @@
+// Builds and runs every test suite, then prints one total: "N passed, N failed".
+//
+//   npm test                     everything
+//   npm test -- mocha native     only these suites
+import { spawn } from 'node:child_process'
+
+/** Runs a command, echoing what it prints. */
+function run(command, args, environment = {}) {
+  return new Promise(resolve => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } })
+    let output = ''
+    for (const [stream, sink] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      stream.on('data', chunk => {
+        output += chunk
+        sink.write(chunk)
+      })
+    }
+    child.on('error', error => resolve({ status: 1, output: `${output}${error.message}` }))
+    child.on('close', status => resolve({ status: status ?? 1, output }))
+  })
+}
+
+/** A step that is right or wrong as a whole. */
+const step = (command, ...args) => async () => {
+  const { status } = await run(command, args)
+  return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+}
+
+const count = (output, pattern) => Number(pattern.exec(output)?.[1] ?? 0)
+
+/** A runner that failed without counting a failure (a crash, a build error) counts as one. */
+const tally = (status, passed, failed) => ({ passed, failed: status !== 0 && failed === 0 ? 1 : failed })
+
+/** Builds the C++ tests into `folder`, with the given sanitizers, and runs them. */
+const native = (folder, sanitizer) => async () => {
+  const options = sanitizer === undefined ? [] : [`--sanitize=${sanitizer}`]
+  const built = await run('node', ['scripts/build-native.mjs', '--tests', ...options])
+  if (built.status !== 0) return { passed: 0, failed: 1 }
+  const { status, output } = await run(`${folder}/pyramidion-tests`, ['--no-colors=true'], {
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+    TSAN_OPTIONS: 'halt_on_error=1',
+  })
+  const passed = count(output, /test cases:\s*\d+\s*\|\s*(\d+) passed/)
+  return tally(status, passed, count(output, /test cases:.*?(\d+) failed/))
+}
+
+/** Mocha runs against dist/, what users get. */
+const mocha = async () => {
+  const { status, output } = await run('npx', ['mocha', '--no-color'])
+  return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
+}
+
+const suites = {
+  lint: step('npx', 'biome', 'ci', '.'),
+  build: step('npm', 'run', '--silent', 'build'),
+  types: step('npx', 'tsc', '-p', 'test/tsconfig.json'),
+  native: native('build/native-tests'),
+  'native-address': native('build/asan', 'address,undefined'),
+  'native-thread': native('build/tsan', 'thread'),
+  mocha,
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter(name => !(name in suites))
+if (unknown.length > 0) {
+  console.error(`unknown suite ${unknown.join(', ')}; suites: ${Object.keys(suites).join(', ')}`)
+  process.exit(2)
+}
+
+const totals = { passed: 0, failed: 0 }
+const rows = []
+for (const [name, suite] of Object.entries(suites)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
+  console.log(`\n=== ${name}`)
+  const started = performance.now()
+  const { passed, failed } = await suite()
+  const seconds = ((performance.now() - started) / 1000).toFixed(0)
+  rows.push(`${name.padEnd(16)} ${passed} passed, ${failed} failed (${seconds} s)`)
+  totals.passed += passed
+  totals.failed += failed
+  if (name === 'build' && failed > 0) break
+}
+console.log(`\n${rows.join('\n')}\n`)
+console.log(`${totals.passed} passed, ${totals.failed} failed`)
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
