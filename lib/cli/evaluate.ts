@@ -1,0 +1,57 @@
+// `pyramidion evaluate MODEL --text FILE`: perplexity, and divergence from a reference model.
+import { Command } from 'commander'
+import { evaluate } from '../evaluation/evaluate.js'
+import { formatTable, integerOption, printJson, readText, withProgress } from './terminal.js'
+
+interface Options {
+  text: string
+  reference?: string
+  window: number
+  stride?: number
+  windows?: number
+  json: boolean
+  quiet: boolean
+}
+
+export function evaluateCommand(signal: AbortSignal): Command {
+  return new Command('evaluate')
+    .summary('perplexity over a text, and KL divergence from a reference model')
+    .description(
+      "Follows llama.cpp's convention, so that figures compare: consecutive windows, the second half of each scored,\n" +
+        'no token added in front unless the tokenizer asks for it.',
+    )
+    .argument('<model>', 'quantized folder, Hugging Face folder or GGUF file')
+    .requiredOption('-t, --text <file>', 'UTF-8 text to score')
+    .option('-r, --reference <model>', 'the model to compare with, usually the unquantized one')
+    .option('--window <tokens>', 'tokens a window', integerOption(4), 512)
+    .option('--stride <tokens>', 'tokens from one window to the next (default: the window)', integerOption(1))
+    .option('--windows <n>', 'only the first n windows', integerOption(1))
+    .option('--json', 'print one JSON object', false)
+    .option('--quiet', 'no progress bar', false)
+    .action(async (model: string, options: Options) => {
+      const { reference, window, stride, windows } = options
+      const text = await readText(options.text, '--text')
+      const result = await withProgress(options.quiet || options.json, onProgress =>
+        evaluate({ model, reference, text, window, stride, windows, signal, onProgress }),
+      )
+      if (options.json) {
+        printJson(result)
+        return
+      }
+      const rows = [
+        ['perplexity', result.perplexity.toFixed(4)],
+        ['tokens scored', String(result.tokens)],
+        ['tokens per second', result.tokensPerSecond.toFixed(1)],
+      ]
+      if (result.klDivergence !== undefined && result.reference !== undefined) {
+        rows.push(
+          ['reference perplexity', result.reference.perplexity.toFixed(4)],
+          ['KL divergence, mean', result.klDivergence.mean.toFixed(5)],
+          ['KL divergence, median', result.klDivergence.median.toFixed(5)],
+          ['KL divergence, 99th percentile', result.klDivergence.p99.toFixed(4)],
+          ['same top token', `${((result.topAgreement ?? 0) * 100).toFixed(2)} %`],
+        )
+      }
+      process.stdout.write(`${formatTable(['', model], rows)}\n`)
+    })
+}

@@ -1,0 +1,86 @@
+// `pyramidion quantize SOURCE --output FOLDER --bits N`: quantizeModel on the command line.
+import { Command, Option } from 'commander'
+import { type QuantizeModelOptions, quantizeModel } from '../model/quantize-model.js'
+import { formatBytes, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
+
+interface Options {
+  output: string
+  bits: number
+  quantizer: 'pvq' | 'integer' | 'mxint'
+  rank: number | 'auto'
+  lowRank: 'lqer' | 'l2qer' | 'qera'
+  embeddingBits?: number
+  calibration?: string
+  seed: number
+  overwrite: boolean
+  json: boolean
+  quiet: boolean
+}
+
+const parseRank = integerOption(0, 4096)
+
+export function quantizeCommand(signal: AbortSignal): Command {
+  return new Command('quantize')
+    .summary('quantize the linear layers of a model to any fractional bit rate')
+    .description(
+      'Quantizes every linear layer of SOURCE and writes a folder that loads without SOURCE.\n' +
+        'An interrupted run continues where it stopped when the same command is given again.',
+    )
+    .argument('<source>', 'Hugging Face folder or GGUF file')
+    .requiredOption('-o, --output <folder>', 'where the quantized model goes')
+    .requiredOption('-b, --bits <n>', 'bits a weight of the linear layers, everything counted', numberOption(1, 8))
+    .addOption(
+      new Option('--quantizer <name>', 'pvq, or a baseline').choices(['pvq', 'integer', 'mxint']).default('pvq'),
+    )
+    .option(
+      '--rank <n>',
+      'rank of the low-rank correction, or auto: only where it beats the same bytes spent on the code',
+      (text: string) => (text === 'auto' ? 'auto' : parseRank(text)),
+      0,
+    )
+    .addOption(
+      new Option('--low-rank <method>', 'lqer needs no calibration; l2qer and qera do')
+        .choices(['lqer', 'l2qer', 'qera'])
+        .default('lqer'),
+    )
+    .option('--embedding-bits <n>', 'quantize the embedding and the head too', numberOption(1, 8))
+    .option('--calibration <file>', 'text the statistics of the layer inputs are taken from')
+    .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
+    .option('--overwrite', 'replace the output folder if it exists', false)
+    .option('--json', 'print one JSON object', false)
+    .option('--quiet', 'no progress bar', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ pyramidion quantize model.gguf -o model-3.25 -b 3.25
+  $ pyramidion quantize hf-folder -o small -b 2.5 --rank auto --low-rank qera --calibration text.txt`,
+    )
+    .action(async (source: string, options: Options) => {
+      const settings: QuantizeModelOptions = {
+        bits: options.bits,
+        output: options.output,
+        quantizer: options.quantizer,
+        rank: options.rank,
+        lowRank: options.lowRank,
+        embeddingBits: options.embeddingBits,
+        calibration:
+          options.calibration === undefined ? undefined : await readText(options.calibration, '--calibration'),
+        seed: options.seed,
+        overwrite: options.overwrite,
+        signal,
+      }
+      const result = await withProgress(options.quiet || options.json, onProgress =>
+        quantizeModel(source, { ...settings, onProgress }),
+      )
+      if (options.json) {
+        printJson(result)
+        return
+      }
+      process.stdout.write(
+        `${options.output}: ${result.linearBitsPerWeight.toFixed(3)} bits a weight in the linear layers, ` +
+          `${result.bitsPerWeight.toFixed(3)} over the whole model, ${formatBytes(result.bytes)}; ` +
+          `${result.seconds.toFixed(1)} s, peak memory ${formatBytes(result.peakMemoryBytes)}\n`,
+      )
+    })
+}

@@ -1,0 +1,116 @@
+// What the commands share on a terminal: option parsers, a progress bar that is silent in a pipe, and tables.
+import { readFile } from 'node:fs/promises'
+import { SingleBar } from 'cli-progress'
+import { InvalidArgumentError } from 'commander'
+import { PyramidionError } from '../errors.js'
+
+/** A commander parser for a number within [minimum, maximum]. */
+export function numberOption(minimum: number, maximum: number) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (text.trim() === '' || !(value >= minimum && value <= maximum)) {
+      throw new InvalidArgumentError(`must be a number from ${minimum} to ${maximum}.`)
+    }
+    return value
+  }
+}
+
+/** A commander parser for a whole number within [minimum, maximum]. */
+export function integerOption(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
+  const parse = numberOption(minimum, maximum)
+  return (text: string): number => {
+    const value = parse(text)
+    if (!Number.isInteger(value)) throw new InvalidArgumentError('must be a whole number.')
+    return value
+  }
+}
+
+/** Reads a text file; errors name the option it came from. */
+export async function readText(path: string, option: string): Promise<string> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new PyramidionError('FILE_NOT_FOUND', `${option} ${path}: ${(cause as Error).message}`, { cause })
+  }
+  if (text.trim() === '') throw new PyramidionError('EMPTY', `${option} ${path} holds no text`)
+  return text
+}
+
+/** What long work reports: how much is done, of how much, and what it is at. */
+export interface Progress {
+  done: number
+  total: number
+  label?: string
+}
+
+/** A progress bar on standard error, drawn only where a person looks at it. */
+export class ProgressBar {
+  private readonly bar: SingleBar | undefined
+  private started = false
+
+  constructor(quiet: boolean) {
+    if (quiet || !process.stderr.isTTY) return
+    this.bar = new SingleBar({
+      format: '{bar} {percentage}% {label} {eta_formatted}',
+      barsize: 30,
+      barCompleteChar: '█',
+      barIncompleteChar: '░',
+      hideCursor: true,
+      clearOnComplete: true,
+      stream: process.stderr,
+    })
+  }
+
+  readonly update = ({ done, total, label = '' }: Progress): void => {
+    if (this.bar === undefined) return
+    if (!this.started) {
+      this.bar.start(total, done, { label })
+      this.started = true
+    }
+    this.bar.setTotal(total)
+    this.bar.update(done, { label })
+  }
+
+  stop(): void {
+    if (this.started) this.bar?.stop()
+  }
+}
+
+/** Runs work with a progress bar that is taken away however the work ends. */
+export async function withProgress<T>(quiet: boolean, work: (update: (progress: Progress) => void) => Promise<T>) {
+  const bar = new ProgressBar(quiet)
+  try {
+    return await work(bar.update)
+  } finally {
+    bar.stop()
+  }
+}
+
+/** One object for machines. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`)
+}
+
+/** Columns padded to their widest cell: the first to the left, numbers to the right. */
+export function formatTable(header: string[], rows: string[][]): string {
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map(row => row[column].length)))
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+      .join('  ')
+      .trimEnd()
+  return [line(header), widths.map(width => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
+}
+
+/** Bytes for people: 1.23 MB, powers of a thousand. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  let value = bytes
+  let unit = 0
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000
+    unit++
+  }
+  return `${unit === 0 ? value : value.toFixed(2)} ${units[unit]}`
+}
