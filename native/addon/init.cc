@@ -1,0 +1,11 @@
+// The addon's entry point: sets the exports that lib/native.ts types, and nothing else.
+#include "addon/environment.h"
+#include "addon/register.h"
+
+static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  pyramidion::register_environment(env, exports);
+  pyramidion::register_pvq(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(pyramidion, initialize)

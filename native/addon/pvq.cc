@@ -1,0 +1,8 @@
+// Bindings of the PVQ codec.
+#include "addon/register.h"
+
+namespace pyramidion {
+
+void register_pvq(Napi::Env, Napi::Object) {}
+
+}  // namespace pyramidion
