@@ -3,13 +3,17 @@
 #include <cstdlib>
 #include <string>
 
+#include "addon/job_queue.h"
 #include "core/parallel/usable_cores.h"
 
 namespace pyramidion {
 namespace {
 
 struct Environment {
+  explicit Environment(Napi::Env env) : jobs(env) {}
+
   Napi::FunctionReference error_class;
+  JobQueue jobs;
 };
 
 size_t initial_threads() {
@@ -45,8 +49,13 @@ Napi::Error to_javascript(Napi::Env env, const Error& error) {
   return plain;
 }
 
+JobQueue& job_queue(Napi::Env env) { return env.GetInstanceData<Environment>()->jobs; }
+
 void register_environment(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new Environment);
+  auto* environment = new Environment(env);
+  env.SetInstanceData(environment);
+  // Runs before the instance data goes away, while references may still be freed.
+  env.AddCleanupHook([environment] { environment->jobs.close(); });
   exports["setErrorClass"] = Napi::Function::New(env, set_error_class, "setErrorClass");
 }
 

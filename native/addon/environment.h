@@ -15,7 +15,10 @@ ThreadPool& shared_pool();
 // The error as an instance of the class handed to setErrorClass, or a plain Error with a code property before that.
 Napi::Error to_javascript(Napi::Env env, const Error& error);
 
-// setErrorClass.
+class JobQueue;
+JobQueue& job_queue(Napi::Env env);
+
+// Sets up the environment's state and exports setErrorClass.
 void register_environment(Napi::Env env, Napi::Object exports);
 
 }  // namespace pyramidion

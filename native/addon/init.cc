@@ -4,7 +4,8 @@
 
 static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pyramidion::register_environment(env, exports);
-  pyramidion::register_pvq(env, exports);
+  pyramidion::register_pvq(exports);
+  pyramidion::register_values(exports);
   return exports;
 }
 

@@ -3,6 +3,6 @@
 
 namespace pyramidion {
 
-void register_pvq(Napi::Env, Napi::Object) {}
+void register_pvq(Napi::Object) {}
 
 }  // namespace pyramidion

@@ -5,6 +5,7 @@
 
 namespace pyramidion {
 
-void register_pvq(Napi::Env env, Napi::Object exports);
+void register_pvq(Napi::Object exports);
+void register_values(Napi::Object exports);
 
 }  // namespace pyramidion

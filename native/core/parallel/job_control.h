@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/error.h"
+
 namespace pyramidion {
 
 // Views the Int32Array (over a SharedArrayBuffer) that lib/ hands in; null members mean "nobody is listening".
@@ -15,6 +17,13 @@ class JobControl {
         done_(reinterpret_cast<std::atomic<int32_t>*>(words + 1)) {}
 
   bool cancelled() const { return cancel_ != nullptr && cancel_->load(std::memory_order_relaxed) != 0; }
+  void request_stop() const {
+    if (cancel_ != nullptr) cancel_->store(1, std::memory_order_relaxed);
+  }
+  // Raises ABORTED when a stop was requested: for use between blocks of work, outside kernels.
+  void check() const {
+    if (cancelled()) throw Error("ABORTED", "the operation was aborted");
+  }
   void advance(int32_t rows) const {
     if (done_ != nullptr) done_->fetch_add(rows, std::memory_order_relaxed);
   }

@@ -1,0 +1,43 @@
+// Bindings of operations on plain arrays of floats.
+#include <cmath>
+
+#include "addon/job.h"
+#include "addon/register.h"
+#include "core/matrix/half.h"
+
+namespace pyramidion {
+namespace {
+
+Napi::Value first_non_finite(Call& call) {
+  const Span<float> values = call.argument(0, "values").array<float>();
+  for (size_t i = 0; i < values.size; ++i) {
+    if (!std::isfinite(values.data[i])) return Napi::Number::New(call.env(), static_cast<double>(i));
+  }
+  return Napi::Number::New(call.env(), -1);
+}
+
+Napi::Value to_half(Call& call) {
+  const Span<float> values = call.argument(0, "values").array<float>();
+  auto halves = Napi::Uint16Array::New(call.env(), values.size);
+  uint16_t* out = halves.Data();
+  for (size_t i = 0; i < values.size; ++i) out[i] = float_to_half(values.data[i]);
+  return halves;
+}
+
+Napi::Value from_half(Call& call) {
+  const Span<uint16_t> halves = call.argument(0, "halves").array<uint16_t>();
+  auto values = Napi::Float32Array::New(call.env(), halves.size);
+  float* out = values.Data();
+  for (size_t i = 0; i < halves.size; ++i) out[i] = half_to_float(halves.data[i]);
+  return values;
+}
+
+}  // namespace
+
+void register_values(Napi::Object exports) {
+  export_function(exports, "firstNonFinite", first_non_finite);
+  export_function(exports, "toHalf", to_half);
+  export_function(exports, "fromHalf", from_half);
+}
+
+}  // namespace pyramidion
