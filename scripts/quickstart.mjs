@@ -6,8 +6,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { evaluate, inspectModel, loadModel, quantizeModel } from '../dist/index.js'
 import { formatBytes, formatTable, withProgress } from '../dist/cli/terminal.js'
+import { evaluate, inspectModel, loadModel, quantizeModel } from '../dist/index.js'
 
 const BITS = 3.25
 const EMBEDDING_BITS = 8
@@ -63,22 +63,37 @@ try {
   ])
   const header = ['', 'linear bits/weight', 'all bits/weight', 'file', 'perplexity', 'KL divergence', 'tokens/s']
 
-  const winner = variants.slice(1).reduce((best, one) =>
-    one.result.klDivergence.mean < best.result.klDivergence.mean ? one : best,
-  )
+  const winner = variants
+    .slice(1)
+    .reduce((best, one) => (one.result.klDivergence.mean < best.result.klDivergence.mean ? one : best))
   const model = await loadModel(winner.path)
   let tale = ''
-  for await (const piece of model.generate('Once upon a time there was a king who', { maxTokens: 80, temperature: 0.7, topP: 0.9, seed: 7 })) {
+  for await (const piece of model.generate('Once upon a time there was a king who', {
+    maxTokens: 80,
+    temperature: 0.7,
+    topP: 0.9,
+    seed: 7,
+  })) {
     tale += piece
   }
   await model.dispose()
 
   if (json) {
-    console.log(JSON.stringify({ winner: winner.name, tale, variants: variants.map(({ name, inspection, result }) => ({ name, ...inspection, ...result })) }))
+    console.log(
+      JSON.stringify({
+        winner: winner.name,
+        tale,
+        variants: variants.map(({ name, inspection, result }) => ({ name, ...inspection, ...result })),
+      }),
+    )
   } else {
     console.log(`\n${formatTable(header, rows)}\n`)
-    console.log(`${BITS} bits a weight counts everything stored for the linear layers: codes, scales, gain levels, low-rank factors.`)
-    console.log(`The embedding, shared with the head, is kept at ${EMBEDDING_BITS} bits. Measured on ${variants[0].result.tokens} tokens of held-out text.\n`)
+    console.log(
+      `${BITS} bits a weight counts everything stored for the linear layers: codes, scales, gain levels, low-rank factors.`,
+    )
+    console.log(
+      `The embedding, shared with the head, is kept at ${EMBEDDING_BITS} bits. Measured on ${variants[0].result.tokens} tokens of held-out text.\n`,
+    )
     console.log(`${winner.name}:\n  Once upon a time there was a king who${tale.replaceAll('\n', '\n  ')}\n`)
   }
 } finally {

@@ -24,10 +24,12 @@ function run(command, args, environment = {}) {
 }
 
 /** A step that is right or wrong as a whole. */
-const step = (command, ...args) => async () => {
-  const { status } = await run(command, args)
-  return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
-}
+const step =
+  (command, ...args) =>
+  async () => {
+    const { status } = await run(command, args)
+    return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+  }
 
 const count = (output, pattern) => Number(pattern.exec(output)?.[1] ?? 0)
 
