@@ -14,7 +14,7 @@ export interface TensorInfo {
   /** Hugging Face name, e.g. `model.layers.0.self_attn.q_proj.weight`. */
   name: string
   format: TensorFormat
-  /** Row-major: [out, in] for a weight matrix. Every dimension is at least 1. */
+  /** Row-major: [out, in] for a weight matrix. */
   shape: number[]
   bytes: number
 }
