@@ -1,0 +1,52 @@
+/** The first and last layers of a model, without the blocks between them: ids to hidden states, hidden states to logits. */
+import type { ModelConfig } from '../checkpoint/model-config.js'
+import type { ModelSource } from '../checkpoint/model-source.js'
+import { PyramidionError } from '../errors.js'
+import { native } from '../native.js'
+import { Projection, readVector } from './projection.js'
+
+export class EmbeddingAndHead {
+  #normed = new Float32Array()
+
+  private constructor(
+    readonly config: ModelConfig,
+    private readonly embedding: Projection,
+    private readonly output: Projection,
+    private readonly norm: Float32Array,
+  ) {}
+
+  static async load(source: ModelSource, signal?: AbortSignal): Promise<EmbeddingAndHead> {
+    const embedding = await Projection.load(source, 'model.embed_tokens', false, signal)
+    const { config } = source
+    const output = config.tieWordEmbeddings ? embedding : await Projection.load(source, 'lm_head', false, signal)
+    return new EmbeddingAndHead(config, embedding, output, await readVector(source, 'model.norm.weight', signal))
+  }
+
+  /** Bytes the weights occupy in memory. */
+  get bytes(): number {
+    return this.embedding.linear.bytes + (this.output === this.embedding ? 0 : this.output.linear.bytes)
+  }
+
+  /** Rows of the embedding into x, ids.length x hidden. */
+  embed(ids: Int32Array, x: Float32Array = new Float32Array(ids.length * this.config.hiddenSize)): Float32Array {
+    this.embedding.linear.gatherRows(ids, x)
+    return x
+  }
+
+  /** Logits (tokens x vocabulary) of hidden states (tokens x hidden), which stay as they are. */
+  head(
+    hidden: Float32Array,
+    tokens: number,
+    logits: Float32Array = new Float32Array(tokens * this.config.vocabularySize),
+  ): Float32Array {
+    const length = tokens * this.config.hiddenSize
+    if (this.#normed.length < length) this.#normed = new Float32Array(length)
+    const normed = this.#normed.subarray(0, length)
+    native.rmsNorm(hidden, this.norm, this.config.rmsNormEpsilon, tokens, normed)
+    this.output.forward(normed, tokens, logits)
+    if (native.firstNonFinite(logits) >= 0) {
+      throw new PyramidionError('NOT_FINITE', 'the model computed logits that are not finite: its weights are broken')
+    }
+    return logits
+  }
+}

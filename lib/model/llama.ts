@@ -1,0 +1,121 @@
+/**
+ * The Llama-family graph (llama, mistral, qwen2, qwen3): embedding, transformer blocks, final norm and head over native
+ * operations, in float32. Synchronous once loaded, meant for a worker thread; see load-model.ts for the public side.
+ */
+import type { ModelConfig } from '../checkpoint/model-config.js'
+import type { ModelSource } from '../checkpoint/model-source.js'
+import { PyramidionError } from '../errors.js'
+import type { Progress } from '../worker/job.js'
+import { Block, type InputHook } from './block.js'
+import { EmbeddingAndHead } from './embedding-and-head.js'
+import { KeyValueCache } from './key-value-cache.js'
+import { checkTensors } from './tensor-requirements.js'
+import { Workspace } from './workspace.js'
+
+/** Tokens that go through the blocks together: enough for the matrix products, and a bound on buffers. */
+const PASS_TOKENS = 512
+
+/** One pass of a longer run: hidden states (tokens x hidden) of the tokens from `start` on, valid until the next. */
+export interface Pass {
+  start: number
+  tokens: number
+  hidden: Float32Array
+}
+
+export interface LoadOptions {
+  signal?: AbortSignal
+  onProgress?: (progress: Progress) => void
+}
+
+export class Llama {
+  readonly config: ModelConfig
+  readonly #ends: EmbeddingAndHead
+  readonly #blocks: Block[]
+  readonly #workspace: Workspace
+  #hidden: Float32Array = new Float32Array()
+
+  private constructor(ends: EmbeddingAndHead, blocks: Block[]) {
+    this.config = ends.config
+    this.#ends = ends
+    this.#blocks = blocks
+    this.#workspace = new Workspace(this.config)
+  }
+
+  /**
+   * Loads every weight in its stored form. Throws MISSING_TENSOR, INVALID_SHAPE or UNSUPPORTED_FORMAT before anything
+   * large is read; NOT_FINITE for a broken norm or bias; ABORTED.
+   */
+  static async load(source: ModelSource, { signal, onProgress }: LoadOptions = {}): Promise<Llama> {
+    checkTensors(source)
+    const total = source.config.layers + 1
+    const ends = await EmbeddingAndHead.load(source, signal)
+    onProgress?.({ done: 1, total, label: 'loading' })
+    const blocks: Block[] = []
+    for (let layer = 0; layer < source.config.layers; layer++) {
+      blocks.push(await Block.load(source, layer, signal))
+      onProgress?.({ done: layer + 2, total, label: 'loading' })
+    }
+    return new Llama(ends, blocks)
+  }
+
+  /** Bytes the weights occupy in memory. */
+  get bytes(): number {
+    return this.#blocks.reduce((sum, block) => sum + block.bytes, this.#ends.bytes)
+  }
+
+  newCache(): KeyValueCache {
+    return new KeyValueCache(this.config)
+  }
+
+  /**
+   * Runs `ids` behind the positions that `cache` holds, a few hundred at a time, and appends them to it. `poll` is called
+   * between blocks and may throw. Throws INVALID_ARGUMENT for an id outside the vocabulary and beyond the context.
+   */
+  *run(ids: Int32Array, cache: KeyValueCache, poll?: () => void, hook?: InputHook): Generator<Pass, void, undefined> {
+    this.#check(ids, cache)
+    for (let start = 0; start < ids.length; start += PASS_TOKENS) {
+      const some = ids.subarray(start, start + PASS_TOKENS)
+      const length = some.length * this.config.hiddenSize
+      if (this.#hidden.length < length) this.#hidden = new Float32Array(length)
+      const hidden = this.#ends.embed(some, this.#hidden.subarray(0, length))
+      cache.reserve(some.length)
+      for (const [layer, block] of this.#blocks.entries()) {
+        poll?.()
+        block.forward(hidden, some.length, cache.layers[layer], cache.length, this.#workspace, hook)
+      }
+      cache.advance(some.length)
+      yield { start, tokens: some.length, hidden }
+    }
+  }
+
+  /** Like {@link run}, for the logits behind the last token only (into `logits` where given). */
+  next(ids: Int32Array, cache: KeyValueCache, poll?: () => void, logits?: Float32Array): Float32Array {
+    const { hiddenSize } = this.config
+    let last: Float32Array = this.#hidden
+    for (const { tokens, hidden } of this.run(ids, cache, poll)) last = hidden.subarray((tokens - 1) * hiddenSize)
+    return this.head(last, 1, logits)
+  }
+
+  /** Logits (tokens x vocabulary) of hidden states (tokens x hidden). */
+  head(hidden: Float32Array, tokens: number, logits?: Float32Array): Float32Array {
+    return this.#ends.head(hidden, tokens, logits)
+  }
+
+  #check(ids: Int32Array, cache: KeyValueCache): void {
+    const { vocabularySize, maximumPositions } = this.config
+    if (ids.length === 0) throw new PyramidionError('EMPTY', 'ids must hold at least one token')
+    const wrong = ids.findIndex(id => id < 0 || id >= vocabularySize)
+    if (wrong >= 0) {
+      throw new PyramidionError(
+        'INVALID_ARGUMENT',
+        `ids must be from 0 to ${vocabularySize - 1}, got ${ids[wrong]} at position ${wrong}`,
+      )
+    }
+    if (cache.length + ids.length > maximumPositions) {
+      throw new PyramidionError(
+        'INVALID_ARGUMENT',
+        `the text must fit the model's context of ${maximumPositions} tokens, got ${cache.length + ids.length}`,
+      )
+    }
+  }
+}
