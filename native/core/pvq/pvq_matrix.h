@@ -1,0 +1,35 @@
+// A matrix kept as PVQ rows (docs/architecture.md) and decoded only where it is used.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/matrix/encoded_matrix.h"
+#include "core/pvq/pvq_code.h"
+#include "cpu/pvq_decode/dispatch.h"
+
+namespace pyramidion {
+
+class PvqMatrix : public EncodedMatrix {
+ public:
+  // codes: rows x layout.row_bytes; row_scale: f16, one a row; both are copied. Throws INVALID_ARGUMENT when a code is not
+  // below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise.
+  PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
+            InstructionSet set = instruction_set());
+
+  size_t bytes() const override;
+  void decode_rows(size_t first, size_t count, float* out, size_t stride) const override;
+  size_t prepared_size() const override;
+  void prepare_vector(const float* x, float* prepared) const override;
+  void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
+
+ private:
+  PvqLayout layout_;
+  // One a segment.
+  std::vector<const PvqDecodeKernel*> kernels_;
+  // With pvq_read_ahead bytes at the end.
+  std::vector<uint8_t> codes_;
+  std::vector<float> row_scale_;
+};
+
+}  // namespace pyramidion

@@ -1,0 +1,46 @@
+#include "core/pvq/pyramid_tables.h"
+
+#include <limits>
+
+namespace pyramidion {
+
+PyramidTables::PyramidTables(int dimension, int pulses, std::shared_ptr<const QuadTable> quad_table)
+    : counts(dimension, pulses), quads(std::move(quad_table)) {
+  for (int d = 8; d <= dimension; d *= 2) {
+    Level& level = levels_[d == 8 ? 0 : d == 16 ? 1 : 2];
+    while ((1 << level.row_shift) <= pulses) ++level.row_shift;
+    const int width = 1 << level.row_shift;
+    for (int k = d == dimension ? pulses : 0; k <= pulses; ++k) {
+      for (int j = 0; j < width; ++j) {
+        level.offsets.push_back(j <= k ? counts.offset(d, k, j) : std::numeric_limits<uint64_t>::max());
+      }
+    }
+    const uint64_t largest = d == dimension ? counts.count() : counts.count(d, pulses);
+    if (largest <= std::numeric_limits<uint32_t>::max()) {
+      for (uint64_t offset : level.offsets) {
+        level.offsets32.push_back(static_cast<uint32_t>(offset));
+      }
+    }
+    for (int k = 0; k < width; ++k) {
+      const uint64_t count = k <= pulses ? counts.count(d / 2, k) : 0;
+      level.half_counts.push_back(count);
+      // 2^-50 outweighs the three roundings of a quotient: of its argument, of this reciprocal and of their product.
+      level.half_reciprocals.push_back(count == 0 ? 0 : (1 - 0x1p-50) / static_cast<double>(count));
+    }
+  }
+}
+
+std::shared_ptr<const PyramidTables> PyramidCache::tables(int dimension, int pulses) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto entry = tables_.begin(); entry != tables_.end();) {
+    entry = entry->second.expired() ? tables_.erase(entry) : std::next(entry);
+  }
+  std::weak_ptr<const PyramidTables>& known = tables_[{dimension, pulses}];
+  if (std::shared_ptr<const PyramidTables> tables = known.lock()) return tables;
+  if (!quads_) quads_ = std::make_shared<const QuadTable>();
+  const auto tables = std::make_shared<const PyramidTables>(dimension, pulses, quads_);
+  known = tables;
+  return tables;
+}
+
+}  // namespace pyramidion

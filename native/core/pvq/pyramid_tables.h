@@ -1,0 +1,54 @@
+// What coding and decoding of one pyramid P(D,K) look up, and the cache through which matrices share it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "core/pvq/pyramid_counts.h"
+#include "core/pvq/quad_table.h"
+
+namespace pyramidion {
+
+struct PyramidTables {
+  PyramidTables(int dimension, int pulses, std::shared_ptr<const QuadTable> quads);
+
+  PyramidCounts counts;
+  std::shared_ptr<const QuadTable> quads;
+
+  // The tree nodes of one dimension d >= 8 as arrays, for kernels that walk many trees at once.
+  struct Level {
+    // A row k has 2^row_shift > K entries: offset(d,k,j) for j <= k, then 2^64 - 1. For d = D there is only the row
+    // k = K, below D one for each k = 0..K.
+    int row_shift = 0;
+    std::vector<uint64_t> offsets;
+    // The same with 32 bits, ended by 2^32 - 1, when N(d,K) < 2^32; empty otherwise.
+    std::vector<uint32_t> offsets32;
+    // N(d/2,k) for k = 0..2^row_shift - 1, zero beyond K; and 1 / N(d/2,k) rounded down enough that a product with it is
+    // never above the true quotient.
+    std::vector<uint64_t> half_counts;
+    std::vector<double> half_reciprocals;
+  };
+  // d = 8, 16 or 32, at most D.
+  const Level& level(int d) const { return levels_[d == 8 ? 0 : d == 16 ? 1 : 2]; }
+
+ private:
+  Level levels_[3];
+};
+
+// Hands out the tables of each (D,K); those that nobody holds any more are forgotten. Thread-safe.
+class PyramidCache {
+ public:
+  // Throws what PyramidCounts throws.
+  std::shared_ptr<const PyramidTables> tables(int dimension, int pulses);
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const QuadTable> quads_;
+  std::map<std::pair<int, int>, std::weak_ptr<const PyramidTables>> tables_;
+};
+
+}  // namespace pyramidion

@@ -1,0 +1,174 @@
+#include "core/pvq/row_encoder.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <string>
+
+#include "core/error.h"
+#include "core/matrix/half.h"
+#include "core/pvq/bit_stream.h"
+
+namespace pyramidion {
+namespace {
+
+constexpr double largest_half = 65504;
+// Rows a thread takes at a time are about this many weights.
+constexpr size_t block_weights = 1 << 16;
+
+double root_mean_square(const float* row, size_t columns) {
+  double sum = 0;
+  for (size_t i = 0; i < columns; ++i) sum += static_cast<double>(row[i]) * row[i];
+  return std::sqrt(sum / static_cast<double>(columns));
+}
+
+void check_values(const float* values, size_t rows, size_t columns, size_t grain, ThreadPool& pool) {
+  // The first bad row whatever the threads' order.
+  std::atomic<size_t> first_bad{rows};
+  pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      // NaN and infinity both fail the comparison.
+      if (root_mean_square(values + row * columns, columns) <= largest_half) continue;
+      for (size_t seen = first_bad; row < seen && !first_bad.compare_exchange_weak(seen, row);) {
+      }
+      return;
+    }
+  });
+  const size_t row = first_bad;
+  if (row == rows) return;
+  for (size_t column = 0; column < columns; ++column) {
+    const float value = values[row * columns + column];
+    if (!std::isfinite(value)) {
+      throw Error("NOT_FINITE", "values must be finite, got " + std::to_string(value) + " in row " +
+                                    std::to_string(row) + ", column " + std::to_string(column));
+    }
+  }
+  throw Error("INVALID_ARGUMENT", "values: the root mean square of a row must be at most 65504, the largest row scale, got " +
+                                      std::to_string(root_mean_square(values + row * columns, columns)) + " in row " +
+                                      std::to_string(row));
+}
+
+size_t nearest_level(const std::vector<float>& levels, double projection) {
+  const size_t above = std::lower_bound(levels.begin(), levels.end(), projection) - levels.begin();
+  if (above == 0) return 0;
+  if (above == levels.size()) return above - 1;
+  return projection - levels[above - 1] <= levels[above] - projection ? above - 1 : above;
+}
+
+// Encodes one row at a time; the buffers are kept from row to row.
+class RowEncoder {
+ public:
+  RowEncoder(const PvqLayout& layout, SearchPoints search) : layout_(layout), search_(search) {
+    for (const PvqCode& code : layout.codes) {
+      parts_.push_back({std::vector<int16_t>(code.groups * code.dimension), std::vector<double>(code.groups),
+                        std::vector<size_t>(code.groups)});
+    }
+  }
+
+  uint16_t encode(const float* row, uint8_t* bytes) {
+    find_points(row);
+    // A scale chosen for the levels and levels chosen for the scale, in turn; neither step can raise the error, but for
+    // the rounding of the scale, after which the levels are chosen last.
+    double scale = root_mean_square(row, layout_.columns);
+    uint16_t half = 0;
+    for (int round = 0; round < 2 && scale > 0; ++round) {
+      half = float_to_half(static_cast<float>(std::min(refit(scale), largest_half)));
+      scale = half_to_float(half);
+    }
+    if (scale > 0) choose_levels(scale);
+    write(scale > 0, bytes);
+    return half;
+  }
+
+ private:
+  // What is known of a segment's groups: points, projections <w, p/||p||> and the chosen levels.
+  struct Part {
+    std::vector<int16_t> points;
+    std::vector<double> projection;
+    std::vector<size_t> level;
+  };
+
+  void find_points(const float* row) {
+    for (size_t s = 0; s < parts_.size(); ++s) {
+      const PvqCode& code = layout_.codes[s];
+      Part& part = parts_[s];
+      groups_.assign(code.groups * code.dimension, 0);
+      std::copy_n(row, code.columns, groups_.begin());
+      search_(groups_.data(), code.groups, code.dimension, code.pulses, part.points.data());
+      for (size_t g = 0; g < code.groups; ++g) {
+        const float* w = groups_.data() + g * code.dimension;
+        const int16_t* p = part.points.data() + g * code.dimension;
+        double wp = 0;
+        int64_t pp = 0;
+        for (int i = 0; i < code.dimension; ++i) {
+          wp += static_cast<double>(w[i]) * p[i];
+          pp += static_cast<int32_t>(p[i]) * p[i];
+        }
+        part.projection[g] = wp / std::sqrt(static_cast<double>(pp));
+      }
+      row += code.columns;
+    }
+  }
+
+  void choose_levels(double scale) {
+    for (size_t s = 0; s < parts_.size(); ++s) {
+      for (size_t g = 0; g < layout_.codes[s].groups; ++g) {
+        parts_[s].level[g] = nearest_level(layout_.codes[s].levels, parts_[s].projection[g] / scale);
+      }
+    }
+  }
+
+  // The scale of least squared error for the levels that suit `scale`.
+  double refit(double scale) {
+    choose_levels(scale);
+    double level_projection = 0, level_square = 0;
+    for (size_t s = 0; s < parts_.size(); ++s) {
+      for (size_t g = 0; g < layout_.codes[s].groups; ++g) {
+        const double level = layout_.codes[s].levels[parts_[s].level[g]];
+        level_projection += level * parts_[s].projection[g];
+        level_square += level * level;
+      }
+    }
+    return level_square > 0 ? level_projection / level_square : 0;
+  }
+
+  // A row with scale 0 gets codes of zero, so that equal rows have equal bytes.
+  void write(bool filled, uint8_t* bytes) {
+    for (size_t s = 0; s < parts_.size(); ++s) {
+      const PvqCode& code = layout_.codes[s];
+      packed_.assign(code.groups, 0);
+      for (size_t g = 0; filled && g < code.groups; ++g) {
+        packed_[g] = parts_[s].level[g] * code.count() +
+                     code.tables->counts.index_of(parts_[s].points.data() + g * code.dimension);
+      }
+      pack_codes(packed_.data(), code.groups, code.bits, bytes);
+      bytes += code.bytes;
+    }
+  }
+
+  const PvqLayout& layout_;
+  SearchPoints search_;
+  std::vector<Part> parts_;
+  std::vector<float> groups_;
+  std::vector<uint64_t> packed_;
+};
+
+}  // namespace
+
+PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
+                    const JobControl& control) {
+  const size_t grain = std::max<size_t>(1, block_weights / layout.columns);
+  check_values(values, rows, layout.columns, grain, pool);
+  PvqRows result{std::vector<uint8_t>(rows * layout.row_bytes), std::vector<uint16_t>(rows)};
+  pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
+    RowEncoder encoder(layout, search);
+    for (size_t row = begin; row < end; ++row) {
+      control.check();
+      result.row_scale[row] = encoder.encode(values + row * layout.columns, result.codes.data() + row * layout.row_bytes);
+      control.advance(1);
+    }
+  });
+  return result;
+}
+
+}  // namespace pyramidion

@@ -1,0 +1,27 @@
+// Values to PVQ rows: pyramid search, level choice, codes and the row scale, for all rows of a matrix.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/parallel/job_control.h"
+#include "core/parallel/thread_pool.h"
+#include "core/pvq/gain_levels.h"
+#include "core/pvq/pvq_code.h"
+
+namespace pyramidion {
+
+struct PvqRows {
+  // rows x layout.row_bytes.
+  std::vector<uint8_t> codes;
+  // f16, one a row.
+  std::vector<uint16_t> row_scale;
+};
+
+// values: rows x layout.columns. Rows are independent, and the same on every machine and any number of threads.
+// Throws before any work starts NOT_FINITE for a NaN or infinity and INVALID_ARGUMENT for a row whose root mean square is
+// beyond f16; ABORTED when control asks for it. control counts the rows.
+PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
+                    const JobControl& control);
+
+}  // namespace pyramidion

@@ -1,0 +1,180 @@
+// The pyramid search on many groups at once, one group a lane, written once with the compilers' vector types and compiled
+// for each instruction set. Every lane goes through exactly the operations of core/pvq/pyramid_search.cc, in the same
+// order, so that the points are the same bit for bit.
+//
+// Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first. Everything here has
+// internal linkage: code compiled for one instruction set must never be merged with that for another.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace pyramidion {
+namespace {
+
+constexpr int lanes = PYRAMIDION_LANES;
+typedef float Floats __attribute__((vector_size(4 * lanes)));
+typedef int32_t Integers __attribute__((vector_size(4 * lanes)));
+
+// As in core/pvq/pyramid_search.cc.
+constexpr float swap_gain = 1e-5f;
+constexpr int max_swaps = 64;
+
+inline bool any(const Integers& mask) {
+  int64_t words[lanes / 2], all = 0;
+  memcpy(words, &mask, sizeof(words));
+  for (int64_t word : words) all |= word;
+  return all != 0;
+}
+
+template <int D>
+struct Groups {
+  Floats q[D], e[D];
+  Floats E = {}, h = {}, n = {}, total = {};
+
+  // Lane by lane: one pulse more at index `at`, where the mask is set.
+  void add_pulse(const Integers& at, const Integers& mask) {
+    for (int i = 0; i < D; ++i) {
+      const Integers here = mask & (at == i);
+      E = here ? E + (1 - 2 * e[i]) : E;
+      h = here ? h + (-1 - (q[i] - e[i])) : h;
+      n = here ? n + (1 + 2 * q[i]) : n;
+      q[i] = here ? q[i] + 1 : q[i];
+      e[i] = here ? e[i] - 1 : e[i];
+      total = here ? total + 1 : total;
+    }
+  }
+
+  void remove_pulse(const Integers& at, const Integers& mask) {
+    for (int i = 0; i < D; ++i) {
+      const Integers here = mask & (at == i);
+      E = here ? E + (1 + 2 * e[i]) : E;
+      h = here ? h + (-1 + (q[i] - e[i])) : h;
+      n = here ? n + (1 - 2 * q[i]) : n;
+      q[i] = here ? q[i] - 1 : q[i];
+      e[i] = here ? e[i] + 1 : e[i];
+      total = here ? total - 1 : total;
+    }
+  }
+
+  void add_best_pulse(const Integers& mask) {
+    Integers best = {};
+    Floats best_numerator = {}, best_n = {};
+    for (int i = 0; i < D; ++i) {
+      const Floats moved_E = E + (1 - 2 * e[i]), moved_h = h + (-1 - (q[i] - e[i])), moved_n = n + (1 + 2 * q[i]);
+      const Floats numerator = moved_E * moved_n - moved_h * moved_h;
+      const Integers better = i == 0 ? Integers{} == 0 : numerator * best_n < best_numerator * moved_n;
+      best = better ? Integers{} + i : best;
+      best_numerator = better ? numerator : best_numerator;
+      best_n = better ? moved_n : best_n;
+    }
+    add_pulse(best, mask);
+  }
+
+  void remove_best_pulse(const Integers& mask) {
+    Integers best = Integers{} - 1;
+    Floats best_numerator = {}, best_n = {};
+    for (int i = 0; i < D; ++i) {
+      const Floats moved_E = E + (1 + 2 * e[i]), moved_h = h + (-1 + (q[i] - e[i])), moved_n = n + (1 - 2 * q[i]);
+      const Floats numerator = moved_E * moved_n - moved_h * moved_h;
+      const Integers better = (q[i] != 0) & ((best < 0) | (numerator * best_n < best_numerator * moved_n));
+      best = better ? Integers{} + i : best;
+      best_numerator = better ? numerator : best_numerator;
+      best_n = better ? moved_n : best_n;
+    }
+    remove_pulse(best, mask);
+  }
+
+  // Moves one pulse in every lane of the mask where that helps; returns those lanes.
+  Integers swap_best_pulse(const Integers& mask) {
+    Integers best = Integers{} - 1;  // from * D + to
+    Floats best_numerator = (E * n - h * h) * (1 - swap_gain), best_n = n;
+    for (int i = 0; i < D; ++i) {
+      const Integers movable = mask & (q[i] != 0);
+      if (!any(movable)) continue;
+      const Floats less_E = E + (1 + 2 * e[i]), less_h = h + (-1 + (q[i] - e[i])), less_n = n + (1 - 2 * q[i]);
+      for (int j = 0; j < D; ++j) {
+        if (j == i) continue;
+        const Floats moved_E = less_E + (1 - 2 * e[j]);
+        const Floats moved_h = less_h + (-1 - (q[j] - e[j]));
+        const Floats moved_n = less_n + (1 + 2 * q[j]);
+        const Floats numerator = moved_E * moved_n - moved_h * moved_h;
+        const Integers better = movable & (numerator * best_n < best_numerator * moved_n);
+        best = better ? Integers{} + (i * D + j) : best;
+        best_numerator = better ? numerator : best_numerator;
+        best_n = better ? moved_n : best_n;
+      }
+    }
+    const Integers moving = best >= 0;
+    remove_pulse(best / D, moving);
+    add_pulse(best & (D - 1), moving);
+    return moving;
+  }
+};
+
+// groups, points: `lanes` groups of D, one after the other.
+template <int D>
+void search_lanes(const float* groups, float pulses, int16_t* points) {
+  Floats w[D], a[D], largest = {}, sum = {};
+  for (int i = 0; i < D; ++i) {
+    for (int lane = 0; lane < lanes; ++lane) w[i][lane] = groups[lane * D + i];
+    a[i] = w[i] < 0 ? -w[i] : w[i];
+    largest = a[i] > largest ? a[i] : largest;
+  }
+  // A group of zeros is searched as (0, ..., 0, 1).
+  const Integers zeros = largest == 0;
+  largest = zeros ? Floats{} + 1 : largest;
+  a[D - 1] = zeros ? Floats{} + 1 : a[D - 1];
+  for (int i = 0; i < D; ++i) sum += a[i] = a[i] / largest;
+  const Floats scale = pulses / sum;
+  Groups<D> group;
+  for (int i = 0; i < D; ++i) {
+    a[i] *= scale;
+    const Floats q = __builtin_convertvector(__builtin_convertvector(a[i] + 0.5f, Integers), Floats), e = a[i] - q;
+    group.q[i] = q;
+    group.e[i] = e;
+    group.E += e * e;
+    group.h += e * q;
+    group.n += q * q;
+    group.total += q;
+  }
+  for (Integers mask = group.total > pulses; any(mask); mask = group.total > pulses) group.remove_best_pulse(mask);
+  for (Integers mask = group.total < pulses; any(mask); mask = group.total < pulses) group.add_best_pulse(mask);
+  Integers moving = Integers{} == 0;
+  for (int swap = 0; swap < max_swaps && any(moving); ++swap) moving = group.swap_best_pulse(moving);
+  for (int i = 0; i < D; ++i) {
+    const Integers p = __builtin_convertvector(w[i] < 0 ? -group.q[i] : group.q[i], Integers);
+    for (int lane = 0; lane < lanes; ++lane) points[lane * D + i] = static_cast<int16_t>(p[lane]);
+  }
+}
+
+template <int D>
+void search_all(const float* groups, size_t count, int pulses, int16_t* points) {
+  size_t g = 0;
+  for (; g + lanes <= count; g += lanes) search_lanes<D>(groups + g * D, static_cast<float>(pulses), points + g * D);
+  if (g == count) return;
+  float last_groups[lanes * D] = {};
+  int16_t last_points[lanes * D];
+  memcpy(last_groups, groups + g * D, (count - g) * D * sizeof(float));
+  search_lanes<D>(last_groups, static_cast<float>(pulses), last_points);
+  memcpy(points + g * D, last_points, (count - g) * D * sizeof(int16_t));
+}
+
+void search_with_lanes(const float* groups, size_t count, int dimension, int pulses, int16_t* points) {
+  switch (dimension) {
+    case 2:
+      return search_all<2>(groups, count, pulses, points);
+    case 4:
+      return search_all<4>(groups, count, pulses, points);
+    case 8:
+      return search_all<8>(groups, count, pulses, points);
+    case 16:
+      return search_all<16>(groups, count, pulses, points);
+    case 32:
+      return search_all<32>(groups, count, pulses, points);
+  }
+}
+
+}  // namespace
+}  // namespace pyramidion
