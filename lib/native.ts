@@ -174,6 +174,8 @@ export interface NativeAddon {
   unpackCodes(bytes: Uint8Array, bits: number, count: number): BigUint64Array
   /** Lloyd-Max levels on the projection for rows of rowLength weights of unit mean square. */
   pvqGainLevels(dimension: number, pulses: number, levels: number, rowLength: number): Float32Array
+  /** Relative squared error of a code with those levels, within about 0.5 %: expected, at the optimal row scale. */
+  pvqExpectedError(dimension: number, pulses: number, levels: number, rowLength: number): number
   pvqEncode(values: Float32Array, rows: number, columns: number, segments: PvqSegment[]): PvqRows
   pvqEncodeAsync(
     values: Float32Array,
@@ -186,7 +188,12 @@ export interface NativeAddon {
   pvqFirstInvalidRow(weights: PvqWeights): number
 
   integerEncode(values: Float32Array, rows: number, columns: number, settings: IntegerSettings): IntegerRows
-  integerEncodeAsync(values: Float32Array, rows: number, columns: number, settings: IntegerSettings): Promise<IntegerRows>
+  integerEncodeAsync(
+    values: Float32Array,
+    rows: number,
+    columns: number,
+    settings: IntegerSettings,
+  ): Promise<IntegerRows>
   mxintEncode(values: Float32Array, rows: number, columns: number, settings: MxintSettings): MxintRows
   mxintEncodeAsync(values: Float32Array, rows: number, columns: number, settings: MxintSettings): Promise<MxintRows>
 
@@ -220,7 +227,13 @@ export interface NativeAddon {
   /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
   rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
   /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */
-  attention(query: Float32Array, keys: Float32Array, values: Float32Array, shape: AttentionShape, out: Float32Array): void
+  attention(
+    query: Float32Array,
+    keys: Float32Array,
+    values: Float32Array,
+    shape: AttentionShape,
+    out: Float32Array,
+  ): void
   /** out = silu(gate) * up; out may be either. */
   siluMultiply(gate: Float32Array, up: Float32Array, out: Float32Array): void
   /** x += y. */

@@ -91,8 +91,8 @@ struct Radius {
   double r, probability;
 };
 
-// r = sqrt(n) sin(theta) has the density sin^(D-1) cos^(n-D-1) in theta, regular for every n > D; theta = 2 atan(t) makes
-// both functions rational.
+// r = sqrt(n) sin(theta) has the density sin^(D-1) cos^(n-D-1) in theta, regular for every n > D; theta = 2 atan(t)
+// makes both functions rational.
 std::vector<Radius> norms(int dimension, size_t row_length) {
   const double d = dimension, n = static_cast<double>(row_length);
   if (n <= d) return {{std::sqrt(n), 1}};
@@ -102,7 +102,8 @@ std::vector<Radius> norms(int dimension, size_t row_length) {
   std::vector<Radius> law(radii);
   double largest = -1e300, sum = 0;
   for (size_t i = 0; i < radii; ++i) {
-    const double t = end * (static_cast<double>(i) + 0.5) / radii, s = 2 * t / (1 + t * t), c = (1 - t * t) / (1 + t * t);
+    const double t = end * (static_cast<double>(i) + 0.5) / radii, s = 2 * t / (1 + t * t),
+                 c = (1 - t * t) / (1 + t * t);
     law[i] = {std::sqrt(n) * s, (d - 1) * exact_log(s) + (n - d - 1) * exact_log(c) + exact_log(2 / (1 + t * t))};
     largest = std::max(largest, law[i].probability);
   }
@@ -165,7 +166,8 @@ std::vector<float> ProjectionLaw::levels(size_t count) const {
     double change = 0;
     Cumulative start = {0, 0};
     for (size_t l = 0; l < count; ++l) {
-      const Cumulative end = l + 1 < count ? below((level[l] + level[l + 1]) / 2) : Cumulative{probability_[bins], moment_[bins]};
+      const Cumulative end =
+          l + 1 < count ? below((level[l] + level[l + 1]) / 2) : Cumulative{probability_[bins], moment_[bins]};
       const double mass = end.probability - start.probability;
       if (mass > 1e-15) {
         const double mean = (end.moment - start.moment) / mass;
@@ -187,8 +189,8 @@ double ProjectionLaw::relative_error(const std::vector<float>& levels) const {
   Cumulative start = {0, 0};
   for (size_t l = 0; l < levels.size(); ++l) {
     const double level = levels[l];
-    const Cumulative end = l + 1 < levels.size() ? below((level + levels[l + 1]) / 2.0)
-                                                 : Cumulative{probability_[bins], moment_[bins]};
+    const Cumulative end =
+        l + 1 < levels.size() ? below((level + levels[l + 1]) / 2.0) : Cumulative{probability_[bins], moment_[bins]};
     explained += level * (2 * (end.moment - start.moment) - level * (end.probability - start.probability));
     start = end;
   }

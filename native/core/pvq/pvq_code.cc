@@ -26,8 +26,8 @@ void check(const PvqSegment& segment) {
   for (size_t i = 0; i < segment.levels.size(); ++i) {
     const float level = segment.levels[i];
     if (!std::isfinite(level) || level < 0 || (i > 0 && level < segment.levels[i - 1])) {
-      throw Error("INVALID_ARGUMENT", "levels must be finite, not negative and ascending, got " + std::to_string(level) +
-                                          " at position " + std::to_string(i));
+      throw Error("INVALID_ARGUMENT", "levels must be finite, not negative and ascending, got " +
+                                          std::to_string(level) + " at position " + std::to_string(i));
     }
   }
 }
@@ -72,8 +72,8 @@ PvqLayout::PvqLayout(size_t columns, const std::vector<PvqSegment>& segments, Py
     row_bytes += code.bytes;
   }
   if (sum != columns || codes.size() != segments.size()) {
-    throw Error("INVALID_SHAPE", "the segments' columns must add up to the " + std::to_string(columns) +
-                                     " columns of the matrix");
+    throw Error("INVALID_SHAPE",
+                "the segments' columns must add up to the " + std::to_string(columns) + " columns of the matrix");
   }
 }
 

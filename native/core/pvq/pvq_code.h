@@ -43,8 +43,8 @@ struct PvqCode {
 
 // All segments of a row.
 struct PvqLayout {
-  // Throws what PvqCode throws, and INVALID_SHAPE when the segments do not add up to `columns` or one that is not the last
-  // does not hold a whole number of groups.
+  // Throws what PvqCode throws, and INVALID_SHAPE when the segments do not add up to `columns` or one that is not the
+  // last does not hold a whole number of groups.
   PvqLayout(size_t columns, const std::vector<PvqSegment>& segments, PyramidCache& cache);
 
   size_t columns;

@@ -10,7 +10,11 @@ namespace pyramidion {
 
 PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale, InstructionSet set)
     : EncodedMatrix(rows, layout.columns), layout_(std::move(layout)) {
-  const int64_t invalid = first_invalid_row(layout_, codes, rows);
+  codes_.reserve(rows * layout_.row_bytes + pvq_read_ahead);
+  codes_.assign(codes, codes + rows * layout_.row_bytes);
+  codes_.resize(codes_.size() + pvq_read_ahead, 0);
+  // The copy is checked, not the original, which another thread may be able to change.
+  const int64_t invalid = first_invalid_row(layout_, codes_.data(), rows);
   if (invalid >= 0) {
     throw Error("INVALID_ARGUMENT", "codes must be below levels x N(dimension, pulses) and their padding zero; row " +
                                         std::to_string(invalid) + " is not");
@@ -22,9 +26,6 @@ PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const 
                                           std::to_string(row));
     }
   }
-  codes_.reserve(rows * layout_.row_bytes + pvq_read_ahead);
-  codes_.assign(codes, codes + rows * layout_.row_bytes);
-  codes_.resize(codes_.size() + pvq_read_ahead, 0);
   for (const PvqCode& code : layout_.codes) kernels_.push_back(&pvq_decode_kernel(code, set));
 }
 

@@ -12,8 +12,8 @@ namespace pyramidion {
 
 class PvqMatrix : public EncodedMatrix {
  public:
-  // codes: rows x layout.row_bytes; row_scale: f16, one a row; both are copied. Throws INVALID_ARGUMENT when a code is not
-  // below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise.
+  // codes: rows x layout.row_bytes; row_scale: f16, one a row; both are copied. Throws INVALID_ARGUMENT when a code is
+  // not below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise.
   PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
             InstructionSet set = instruction_set());
 

@@ -26,8 +26,7 @@ uint64_t small_count(int d, uint64_t k) {
 
 PyramidCounts::PyramidCounts(int dimension, int pulses) : dimension_(dimension), pulses_(pulses) {
   if (dimension < 1 || dimension > max_dimension || (dimension & (dimension - 1)) != 0) {
-    throw Error("INVALID_ARGUMENT",
-                "dimension must be a power of two from 1 to 32, got " + std::to_string(dimension));
+    throw Error("INVALID_ARGUMENT", "dimension must be a power of two from 1 to 32, got " + std::to_string(dimension));
   }
   if (pulses < 0 || pulses > max_pulses) {
     throw Error("INVALID_ARGUMENT", "pulses must be between 0 and 32767, got " + std::to_string(pulses));
@@ -97,8 +96,7 @@ uint64_t PyramidCounts::index_of(const int16_t* point) const {
   for (int d = 2; d <= dimension_; d *= 2) {
     for (int node = 0; node < dimension_ / d; ++node) {
       const int left = k[2 * node], right = k[2 * node + 1];
-      index[node] =
-          offset(d, left + right, left) + index[2 * node] * count(d / 2, right) + index[2 * node + 1];
+      index[node] = offset(d, left + right, left) + index[2 * node] * count(d / 2, right) + index[2 * node + 1];
       k[node] = left + right;
     }
   }

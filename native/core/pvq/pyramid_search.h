@@ -1,6 +1,6 @@
-// The pyramid search: for a group w of D weights, the point p of P(D,K) that maximises <w,p> / ||p|| (Fischer 1986, with
-// the greedy correction and swaps of design section 3). This is the scalar reference; native/cpu/pvq_search runs the same
-// operations on many groups at once and returns the same points bit for bit.
+// The pyramid search: for a group w of D weights, the point p of P(D,K) that maximises <w,p> / ||p|| (Fischer 1986,
+// with the greedy correction and swaps of design section 3). This is the scalar reference; native/cpu/pvq_search runs
+// the same operations on many groups at once and returns the same points bit for bit.
 #pragma once
 
 #include <cstddef>

@@ -27,8 +27,8 @@ struct PyramidTables {
     std::vector<uint64_t> offsets;
     // The same with 32 bits, ended by 2^32 - 1, when N(d,K) < 2^32; empty otherwise.
     std::vector<uint32_t> offsets32;
-    // N(d/2,k) for k = 0..2^row_shift - 1, zero beyond K; and 1 / N(d/2,k) rounded down enough that a product with it is
-    // never above the true quotient.
+    // N(d/2,k) for k = 0..2^row_shift - 1, zero beyond K; and 1 / N(d/2,k) rounded down enough that a product with it
+    // is never above the true quotient.
     std::vector<uint64_t> half_counts;
     std::vector<double> half_reciprocals;
   };

@@ -43,9 +43,9 @@ void check_values(const float* values, size_t rows, size_t columns, size_t grain
                                     std::to_string(row) + ", column " + std::to_string(column));
     }
   }
-  throw Error("INVALID_ARGUMENT", "values: the root mean square of a row must be at most 65504, the largest row scale, got " +
-                                      std::to_string(root_mean_square(values + row * columns, columns)) + " in row " +
-                                      std::to_string(row));
+  throw Error("INVALID_ARGUMENT",
+              "values: the root mean square of a row must be at most 65504, the largest row scale, got " +
+                  std::to_string(root_mean_square(values + row * columns, columns)) + " in row " + std::to_string(row));
 }
 
 size_t nearest_level(const std::vector<float>& levels, double projection) {
@@ -65,11 +65,15 @@ class RowEncoder {
     }
   }
 
-  uint16_t encode(const float* row, uint8_t* bytes) {
-    find_points(row);
+  uint16_t encode(const float* values, uint8_t* bytes) {
+    // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
+    row_.assign(values, values + layout_.columns);
+    const double norm = root_mean_square(row_.data(), layout_.columns);
+    if (!(norm <= largest_half)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
+    find_points();
     // A scale chosen for the levels and levels chosen for the scale, in turn; neither step can raise the error, but for
     // the rounding of the scale, after which the levels are chosen last.
-    double scale = root_mean_square(row, layout_.columns);
+    double scale = norm;
     uint16_t half = 0;
     for (int round = 0; round < 2 && scale > 0; ++round) {
       half = float_to_half(static_cast<float>(std::min(refit(scale), largest_half)));
@@ -88,7 +92,8 @@ class RowEncoder {
     std::vector<size_t> level;
   };
 
-  void find_points(const float* row) {
+  void find_points() {
+    const float* row = row_.data();
     for (size_t s = 0; s < parts_.size(); ++s) {
       const PvqCode& code = layout_.codes[s];
       Part& part = parts_[s];
@@ -149,7 +154,7 @@ class RowEncoder {
   const PvqLayout& layout_;
   SearchPoints search_;
   std::vector<Part> parts_;
-  std::vector<float> groups_;
+  std::vector<float> row_, groups_;
   std::vector<uint64_t> packed_;
 };
 
@@ -164,7 +169,8 @@ PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, S
     RowEncoder encoder(layout, search);
     for (size_t row = begin; row < end; ++row) {
       control.check();
-      result.row_scale[row] = encoder.encode(values + row * layout.columns, result.codes.data() + row * layout.row_bytes);
+      result.row_scale[row] =
+          encoder.encode(values + row * layout.columns, result.codes.data() + row * layout.row_bytes);
       control.advance(1);
     }
   });

@@ -19,8 +19,8 @@ struct PvqRows {
 };
 
 // values: rows x layout.columns. Rows are independent, and the same on every machine and any number of threads.
-// Throws before any work starts NOT_FINITE for a NaN or infinity and INVALID_ARGUMENT for a row whose root mean square is
-// beyond f16; ABORTED when control asks for it. control counts the rows.
+// Throws before any work starts NOT_FINITE for a NaN or infinity and INVALID_ARGUMENT for a row whose root mean square
+// is beyond f16; ABORTED when control asks for it. control counts the rows.
 PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
                     const JobControl& control);
 

@@ -21,8 +21,8 @@ uint64_t read_code(const uint8_t* codes, size_t position, int bits) {
   return word & ~uint64_t{0} >> (64 - bits);
 }
 
-// Points of P(2,k) in tree order: one with j = 0 for each sign of the right, four for each 0 < j < k, two with j = k. So
-// index + 2 is 4 j and two sign bits, of which the left one is the lower when there is nothing on the right.
+// Points of P(2,k) in tree order: one with j = 0 for each sign of the right, four for each 0 < j < k, two with j = k.
+// So index + 2 is 4 j and two sign bits, of which the left one is the lower when there is nothing on the right.
 void decode_pair(int k, uint64_t index, float* p) {
   const uint64_t shifted = index + 2;
   const int j = static_cast<int>(shifted / 4), right = k - j;

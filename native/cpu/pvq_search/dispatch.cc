@@ -9,10 +9,10 @@ void pvq_search_avx512(const float* groups, size_t count, int dimension, int pul
 const std::vector<PvqSearchKernel>& pvq_search_kernels() {
   static const std::vector<PvqSearchKernel> kernels = {
 #if defined(__x86_64__)
-      {InstructionSet::avx512, pvq_search_avx512},
-      {InstructionSet::avx2, pvq_search_avx2},
+    {InstructionSet::avx512, pvq_search_avx512},
+    {InstructionSet::avx2, pvq_search_avx2},
 #endif
-      {InstructionSet::portable, pvq_search_portable},
+    {InstructionSet::portable, pvq_search_portable},
   };
   return kernels;
 }
