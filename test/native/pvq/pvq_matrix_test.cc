@@ -1,0 +1,168 @@
+#include "core/pvq/pvq_matrix.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+#include "random.h"
+#include "reference_decoder.h"
+
+using namespace pyramidion;
+
+namespace {
+
+struct Stored {
+  std::vector<uint8_t> codes;
+  std::vector<uint16_t> row_scale;
+};
+
+// Every valid code may come up: uniform ones, the first and last, and points with all pulses in few places.
+Stored random_rows(const PvqLayout& layout, size_t rows, Random& random) {
+  Stored stored;
+  for (size_t row = 0; row < rows; ++row) {
+    stored.row_scale.push_back(float_to_half(random.gaussian()));
+    for (const PvqCode& code : layout.codes) {
+      std::vector<uint64_t> values(code.groups);
+      for (uint64_t& value : values) {
+        const uint64_t level = random.below(code.levels.size());
+        uint64_t index = random.below(code.count());
+        if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
+        if (random.below(8) == 0) {
+          std::vector<int16_t> point(code.dimension, 0);
+          const int kept = static_cast<int>(random.below(code.pulses + 1));
+          point[random.below(code.dimension)] = static_cast<int16_t>(kept);
+          int16_t& other = point[random.below(code.dimension)];
+          other = static_cast<int16_t>(other == 0 ? kept - code.pulses : code.pulses);
+          if (code.tables->counts.contains(point.data())) index = code.tables->counts.index_of(point.data());
+        }
+        value = level * code.count() + index;
+      }
+      const size_t start = stored.codes.size();
+      stored.codes.resize(start + code.bytes);
+      pack_codes(values.data(), code.groups, code.bits, stored.codes.data() + start);
+    }
+  }
+  return stored;
+}
+
+std::vector<float> some_levels(size_t count) {
+  std::vector<float> levels;
+  for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
+  return levels;
+}
+
+struct AlignedFloats {
+  explicit AlignedFloats(size_t size) : storage(size + 16) {
+    data = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64 / sizeof(float);
+  }
+  std::vector<float> storage;
+  float* data;
+};
+
+// Compares both ways of reading a matrix, on every instruction set, with the reference.
+void check_matrix(const PvqLayout& layout, size_t rows, Random& random) {
+  const Stored stored = random_rows(layout, rows, random);
+  const std::vector<double> expected = reference_decode(layout, stored.codes, stored.row_scale);
+  const std::vector<float> x = random.gaussians(layout.columns);
+  std::vector<float> portable;
+  for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+    if (set > supported_instruction_set()) continue;
+    INFO(name_of(set));
+    const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set);
+    std::vector<float> decoded(rows * layout.columns);
+    matrix.decode_rows(0, rows, decoded.data(), layout.columns);
+    for (size_t i = 0; i < decoded.size(); ++i) {
+      REQUIRE(std::fabs(decoded[i] - expected[i]) <= 4e-7 * std::fabs(expected[i]));
+    }
+    if (portable.empty()) portable = decoded;
+    REQUIRE(std::memcmp(decoded.data(), portable.data(), decoded.size() * sizeof(float)) == 0);
+    // The last row alone, into a wider stride.
+    std::vector<float> row(layout.columns + 3, 77);
+    matrix.decode_rows(rows - 1, 1, row.data(), layout.columns + 3);
+    REQUIRE(std::memcmp(row.data(), decoded.data() + (rows - 1) * layout.columns, layout.columns * 4) == 0);
+    REQUIRE(row[layout.columns] == 77);
+
+    AlignedFloats prepared(matrix.prepared_size());
+    matrix.prepare_vector(x.data(), prepared.data);
+    std::vector<float> y(rows), last(1);
+    matrix.row_dots(0, rows, prepared.data, y.data());
+    matrix.row_dots(rows - 1, 1, prepared.data, last.data());
+    CHECK(last[0] == y[rows - 1]);
+    for (size_t r = 0; r < rows; ++r) {
+      double dot = 0, magnitude = 0;
+      for (size_t c = 0; c < layout.columns; ++c) {
+        dot += expected[r * layout.columns + c] * x[c];
+        magnitude += std::fabs(expected[r * layout.columns + c] * x[c]);
+      }
+      REQUIRE(std::fabs(y[r] - dot) <= 2e-6 * magnitude);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("decoded rows and fused products agree with the reference for every dimension, shape and instruction set") {
+  const uint64_t seed = 41;
+  INFO("seed ", seed);
+  Random random(seed);
+  PyramidCache cache;
+  struct Setting {
+    int dimension, pulses;
+    size_t levels;
+  };
+  for (const Setting& s :
+       {Setting{2, 1, 1}, {2, 5, 3},    {2, 64, 256},  {2, 32767, 2}, {4, 1, 1},   {4, 7, 3},   {4, 32, 5},
+        {4, 33, 5},       {4, 700, 9},  {4, 32767, 4}, {8, 1, 1},     {8, 6, 2},   {8, 12, 7},  {8, 13, 4},
+        {8, 25, 13},      {8, 31, 5},   {8, 32, 3},    {8, 33, 3},    {8, 64, 20}, {8, 127, 9}, {8, 128, 9},
+        {8, 200, 4000},   {8, 474, 40}, {8, 700, 1},   {16, 1, 3},    {16, 11, 3}, {16, 24, 7}, {16, 29, 7},
+        {16, 31, 16},     {16, 32, 16}, {16, 36, 9},   {16, 49, 14},  {16, 50, 2}, {32, 1, 2},  {32, 8, 200},
+        {32, 15, 6},      {32, 21, 4},  {32, 22, 1}}) {
+    for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
+      INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
+      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels)}}, cache);
+      for (size_t rows : {1, 2, 5}) check_matrix(layout, rows, random);
+    }
+  }
+}
+
+TEST_CASE("a matrix of two segments is decoded with the code of each") {
+  const uint64_t seed = 42;
+  INFO("seed ", seed);
+  Random random(seed);
+  PyramidCache cache;
+  for (size_t rows : {1, 3, 4}) {
+    check_matrix(PvqLayout(577, {{320, 16, 24, some_levels(7)}, {257, 16, 25, some_levels(5)}}, cache), rows, random);
+    check_matrix(PvqLayout(41, {{32, 32, 9, some_levels(3)}, {9, 8, 40, some_levels(9)}}, cache), rows, random);
+    check_matrix(PvqLayout(7, {{4, 2, 5, some_levels(3)}, {3, 4, 9, some_levels(2)}}, cache), rows, random);
+  }
+}
+
+TEST_CASE("codes beyond the last, padding that is not zero and infinite scales are refused") {
+  PyramidCache cache;
+  const PvqLayout layout(12, {{12, 4, 7, some_levels(3)}}, cache);  // three codes of 12 bits, below 2856
+  std::vector<uint8_t> codes(2 * layout.row_bytes, 0);
+  std::vector<uint16_t> scales(2, 0x3c00);
+  REQUIRE(layout.row_bytes == 5);
+  CHECK_NOTHROW(PvqMatrix(2, layout, codes.data(), scales.data()));
+  codes[5] = 0x28, codes[6] = 0x0b;  // 0xb28 = 2856
+  CHECK_THROWS_AS(PvqMatrix(2, layout, codes.data(), scales.data()), Error);
+  codes[5] = 0x27;
+  CHECK_NOTHROW(PvqMatrix(2, layout, codes.data(), scales.data()));
+  codes[4] = 0x10;
+  CHECK_THROWS_AS(PvqMatrix(2, layout, codes.data(), scales.data()), Error);
+  codes[4] = 0;
+  scales[1] = 0x7c00;
+  CHECK_THROWS_AS(PvqMatrix(2, layout, codes.data(), scales.data()), Error);
+}
+
+TEST_CASE("matrices with the same code share its tables, which go away with the last of them") {
+  PyramidCache cache;
+  auto first = cache.tables(8, 12);
+  CHECK(cache.tables(8, 12).get() == first.get());
+  CHECK(cache.tables(8, 13).get() != first.get());
+  const std::weak_ptr<const PyramidTables> watched = first;
+  first.reset();
+  CHECK(watched.expired());
+}
