@@ -1,4 +1,5 @@
 // IEEE 754 binary16 and bfloat16 as bit patterns: exact widening, narrowing to nearest even, subnormals and NaN kept.
+// Static, because files compiled for different instruction sets must not share one copy.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +7,19 @@
 
 namespace pyramidion {
 
-inline float float_from_bits(uint32_t bits) {
+static inline float float_from_bits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof(value));
   return value;
 }
 
-inline uint32_t bits_of_float(float value) {
+static inline uint32_t bits_of_float(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   return bits;
 }
 
-inline float half_to_float(uint16_t half) {
+static inline float half_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t magnitude = half & 0x7fffu;
   if (magnitude >= 0x7c00u) return float_from_bits(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
@@ -27,7 +28,7 @@ inline float half_to_float(uint16_t half) {
   return float_from_bits(sign | bits_of_float(shifted));
 }
 
-inline uint16_t float_to_half(float value) {
+static inline uint16_t float_to_half(float value) {
   const uint32_t bits = bits_of_float(value);
   const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -42,6 +43,6 @@ inline uint16_t float_to_half(float value) {
   return static_cast<uint16_t>(sign | rounded >> 13);
 }
 
-inline float bfloat_to_float(uint16_t bfloat) { return float_from_bits(static_cast<uint32_t>(bfloat) << 16); }
+static inline float bfloat_to_float(uint16_t bfloat) { return float_from_bits(static_cast<uint32_t>(bfloat) << 16); }
 
 }  // namespace pyramidion

@@ -1,0 +1,2 @@
+#define PYRAMIDION_FLOATS floats_avx2
+#include "cpu/floats/table.inc.h"

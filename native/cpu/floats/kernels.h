@@ -1,0 +1,59 @@
+// The float kernels: products, transforms, exponentials and decoders of plain formats, one table of functions for each
+// instruction set. All are single-threaded, allocate nothing, and accept any length and unaligned pointers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/instruction_set.h"
+
+namespace pyramidion {
+
+// Products C = A B^T in two steps, for T = float or double.
+template <class T>
+struct ProductKernels {
+  // NR: rows of B in a panel.
+  size_t panel;
+  // b(j, k) = b[j * row_stride + k * column_stride], j < rows, k < depth, into ceil(rows / NR) panels of depth x NR.
+  void (*pack)(const T* b, size_t row_stride, size_t column_stride, size_t rows, size_t depth, T* panels);
+  // c(i, j) = factor * sum_k a(i, k) b(j, k), added to what c holds when `accumulate`; a and c are addressed like b.
+  void (*multiply)(const T* a, size_t a_row_stride, size_t a_column_stride, size_t rows, const T* panels,
+                   size_t columns, size_t depth, T factor, bool accumulate, T* c, size_t c_row_stride,
+                   size_t c_column_stride);
+};
+
+using BlockDecoder = void (*)(const uint8_t* bytes, size_t count, float* out);
+
+struct FloatKernels {
+  ProductKernels<float> product_f32;
+  ProductKernels<double> product_f64;
+
+  float (*dot)(const float* a, const float* b, size_t count);
+  // y += factor * x
+  void (*add_scaled)(float factor, const float* x, float* y, size_t count);
+  void (*scale)(float factor, float* x, size_t count);
+  // out = x * factors, value by value
+  void (*multiply)(const float* x, const float* factors, float* out, size_t count);
+  // count > 0
+  float (*maximum)(const float* x, size_t count);
+  // Walsh-Hadamard transform in place, not normalised; count is a power of two.
+  void (*hadamard)(float* x, size_t count);
+  // x = e^(x - shift); returns the sum.
+  float (*exponentials)(float* x, size_t count, float shift);
+  double (*sum_exponentials)(const float* x, size_t count, float shift);
+  // KL(p || q) of p = e^(x - x_log_sum), q = e^(y - y_log_sum).
+  double (*divergence)(const float* x, const float* y, size_t count, float x_log_sum, float y_log_sum);
+  // out = silu(gate) * up; out may be either.
+  void (*silu_multiply)(const float* gate, const float* up, float* out, size_t count);
+
+  BlockDecoder decode_f32, decode_f16, decode_bf16, decode_q8_0, decode_q4_0, decode_q4_1, decode_q4_k, decode_q6_k;
+  // int8 values with an f16 scale for each 16.
+  void (*decode_int8)(const int8_t* values, const uint16_t* scales, size_t count, float* out);
+};
+
+// The table of the instruction set in use.
+const FloatKernels& float_kernels();
+// The table of a given set, which the processor must support.
+const FloatKernels& float_kernels(InstructionSet set);
+
+}  // namespace pyramidion

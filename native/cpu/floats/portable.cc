@@ -1,0 +1,2 @@
+#define PYRAMIDION_FLOATS floats_portable
+#include "cpu/floats/table.inc.h"

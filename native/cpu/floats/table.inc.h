@@ -1,0 +1,38 @@
+// The table of one instruction set; see vector.h for how this folder is compiled.
+#pragma once
+
+#include "cpu/floats/blocks.inc.h"
+#include "cpu/floats/dot.inc.h"
+#include "cpu/floats/exponential.inc.h"
+#include "cpu/floats/gemm.inc.h"
+#include "cpu/floats/hadamard.inc.h"
+#include "cpu/floats/kernels.h"
+
+namespace pyramidion::PYRAMIDION_FLOATS {
+
+extern const FloatKernels kernels;
+const FloatKernels kernels = {
+    {kPanel<float>, pack<float>, multiply_panels<float>},
+    {kPanel<double>, pack<double>, multiply_panels<double>},
+    dot,
+    add_scaled,
+    scale,
+    multiply,
+    maximum,
+    hadamard,
+    exponentials,
+    sum_exponentials,
+    divergence,
+    silu_multiply,
+    decode_f32,
+    decode_f16,
+    decode_bf16,
+    decode_q8_0,
+    decode_q4_0,
+    decode_q4_1,
+    decode_q4_k,
+    decode_q6_k,
+    decode_int8,
+};
+
+}  // namespace pyramidion::PYRAMIDION_FLOATS

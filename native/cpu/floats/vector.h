@@ -1,0 +1,90 @@
+// The vectors the float kernels are written with, as wide as the instruction set at hand. This header and every other
+// *.inc.h of the folder is compiled once per instruction set, inside a namespace of its own, by portable.cc, avx2.cc
+// and avx512.cc; nothing here may call inline functions of the standard library, whose copies the linker would merge.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace pyramidion::PYRAMIDION_FLOATS {
+
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+
+template <class T>
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  typedef float Type __attribute__((vector_size(kVectorBytes)));
+};
+template <>
+struct VectorOf<double> {
+  typedef double Type __attribute__((vector_size(kVectorBytes)));
+};
+typedef int32_t Int32Vector __attribute__((vector_size(kVectorBytes)));
+
+template <class T>
+using Vector = typename VectorOf<T>::Type;
+using FloatVector = Vector<float>;
+
+template <class T>
+constexpr size_t kLanes = kVectorBytes / sizeof(T);
+constexpr size_t kFloats = kLanes<float>;
+
+template <class T>
+inline Vector<T> load(const T* from) {
+  Vector<T> vector;
+  __builtin_memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+template <class T>
+inline void store(T* to, Vector<T> vector) {
+  __builtin_memcpy(to, &vector, sizeof(vector));
+}
+
+template <class T>
+inline Vector<T> broadcast(T value) {
+  return Vector<T>{} + value;
+}
+
+// a * b + c, rounded once where the instruction set can.
+inline FloatVector multiply_add(FloatVector a, FloatVector b, FloatVector c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<double> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_pd(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+template <class T>
+inline T sum_of(Vector<T> vector) {
+  T lanes[kLanes<T>];
+  store(lanes, vector);
+  for (size_t width = kLanes<T> / 2; width > 0; width /= 2) {
+    for (size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+}  // namespace pyramidion::PYRAMIDION_FLOATS
