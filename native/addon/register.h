@@ -7,5 +7,10 @@ namespace pyramidion {
 
 void register_pvq(Napi::Object exports);
 void register_values(Napi::Object exports);
+void register_matrices(Napi::Object exports);
+void register_linear(Napi::Object exports);
+void register_linalg(Napi::Object exports);
+void register_model(Napi::Object exports);
+void register_capabilities(Napi::Object exports);
 
 }  // namespace pyramidion

@@ -1,0 +1,179 @@
+// Bindings of Rotation and Linear.
+#include "core/linear/linear.h"
+#include "addon/environment.h"
+#include "addon/job.h"
+#include "addon/register.h"
+#include "addon/weights.h"
+
+namespace pyramidion {
+namespace {
+
+constexpr napi_type_tag kRotationTag = {0x6f1d3a5be2c94b07, 0x91c0d6e8f47a2b35};
+constexpr napi_type_tag kLinearTag = {0x2b8e47d0c35f4a19, 0xa4d7f05b9c83e612};
+
+class RotationObject : public Napi::ObjectWrap<RotationObject> {
+ public:
+  explicit RotationObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] { rotation_ = build(call.argument(0, "parts")); });
+    info.This().As<Napi::Object>().TypeTag(&kRotationTag);
+  }
+
+  static void define(Napi::Object exports) {
+    exports["Rotation"] = DefineClass(
+        exports.Env(), "Rotation",
+        {InstanceMethod<&RotationObject::apply>("apply"), InstanceMethod<&RotationObject::apply_async>("applyAsync")});
+  }
+
+  static std::shared_ptr<const Rotation> from(const Argument& argument) {
+    if (!argument.value().IsObject()) argument.reject("a Rotation");
+    const auto object = argument.value().As<Napi::Object>();
+    if (!object.CheckTypeTag(&kRotationTag)) argument.reject("a Rotation");
+    return Unwrap(object)->rotation_;
+  }
+
+ private:
+  static std::shared_ptr<const Rotation> build(const Argument& parts) {
+    const size_t width = parts["width"].integer(1, kMostRows);
+    const Span<int8_t> signs = parts["signs"].array<int8_t>(width);
+    const size_t sylvester_log2 = parts["sylvesterLog2"].integer(0, 31);
+    if (width % (size_t{1} << sylvester_log2) != 0) {
+      parts["sylvesterLog2"].reject("the logarithm of a power of two that divides parts.width");
+    }
+    std::vector<float> matrix;
+    if (parts["matrix"].present()) {
+      const size_t order = width >> sylvester_log2;
+      const Span<float> given = parts["matrix"].array<float>(checked_product(order, order, "parts.matrix"));
+      matrix.assign(given.data, given.data + given.size);
+    }
+    return std::make_shared<Rotation>(std::vector<int8_t>(signs.data, signs.data + width),
+                                      static_cast<unsigned>(sylvester_log2), std::move(matrix));
+  }
+
+  Operation prepare(Call& call) {
+    const size_t rows = call.argument(1, "rows").integer(0, kMostRows);
+    const Span<float> x = call.argument(0, "x").array<float>(checked_product(rows, rotation_->width(), "x"));
+    const bool inverse = call.argument(2, "inverse").boolean();
+    Operation operation;
+    operation.work = [=, rotation = rotation_] { rotation->apply(x.data, rows, inverse, shared_pool()); };
+    return operation;
+  }
+
+  Napi::Value apply(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_now(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value apply_async(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  std::shared_ptr<const Rotation> rotation_;
+};
+
+class LinearObject : public Napi::ObjectWrap<LinearObject> {
+ public:
+  explicit LinearObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] { linear_ = build(call.argument(0, "parts")); });
+    info.This().As<Napi::Object>().TypeTag(&kLinearTag);
+    Napi::MemoryManagement::AdjustExternalMemory(info.Env(), static_cast<int64_t>(linear_->bytes()));
+  }
+
+  void Finalize(Napi::Env env) override {
+    if (linear_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(linear_->bytes()));
+  }
+
+  static void define(Napi::Object exports) {
+    exports["Linear"] = DefineClass(
+        exports.Env(), "Linear",
+        {InstanceMethod<&LinearObject::forward>("forward"),
+         InstanceMethod<&LinearObject::forward_async>("forwardAsync"),
+         InstanceMethod<&LinearObject::gather_rows>("gatherRows"), InstanceAccessor<&LinearObject::bytes>("bytes")});
+  }
+
+ private:
+  static std::shared_ptr<const Linear> build(const Argument& argument) {
+    LinearParts parts;
+    const Weights weights = parse_weights(argument["weights"]);
+    if (argument["rotation"].present()) {
+      parts.rotation = RotationObject::from(argument["rotation"]);
+      if (parts.rotation->width() != weights.columns) {
+        argument["rotation"].reject_length(parts.rotation->width(),
+                                           "weights.columns = " + std::to_string(weights.columns) + " for its width");
+      }
+    }
+    if (argument["bias"].present()) {
+      const Span<float> bias = argument["bias"].array<float>(weights.rows);
+      parts.bias.assign(bias.data, bias.data + bias.size);
+    }
+    const Argument low_rank = argument["lowRank"];
+    if (low_rank.present()) {
+      const size_t rank = low_rank["rank"].integer(1, std::min(weights.rows, weights.columns));
+      parts.a = factor(low_rank, "a", "aScales", rank, weights.columns);
+      parts.b = factor(low_rank, "b", "bScales", weights.rows, rank);
+    }
+    parts.weights = weights.build(0, weights.rows);
+    return std::make_shared<Linear>(std::move(parts));
+  }
+
+  static std::unique_ptr<FactorMatrix> factor(const Argument& low_rank, const char* values_name,
+                                              const char* scales_name, size_t rows, size_t columns) {
+    const Span<int8_t> values = low_rank[values_name].array<int8_t>(checked_product(rows, columns, "lowRank"));
+    const Span<uint16_t> scales = low_rank[scales_name].array<uint16_t>(rows * FactorMatrix::blocks(columns));
+    return std::make_unique<FactorMatrix>(rows, columns, values.data, scales.data);
+  }
+
+  Operation prepare(Call& call) {
+    const size_t tokens = call.argument(1, "tokens").integer(0, kMostRows);
+    const Span<float> x = call.argument(0, "x").array<float>(checked_product(tokens, linear_->in_features(), "x"));
+    const Span<float> y = call.argument(2, "y").array<float>(checked_product(tokens, linear_->out_features(), "y"));
+    const bool rotated = call.argument(3, "rotated").boolean();
+    Operation operation;
+    operation.work = [=, linear = linear_] { linear->forward(x.data, tokens, y.data, rotated, shared_pool()); };
+    return operation;
+  }
+
+  Napi::Value forward(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_now(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value forward_async(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value gather_rows(const Napi::CallbackInfo& info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] {
+      const Span<int32_t> ids = call.argument(0, "ids").array<int32_t>();
+      const size_t rows = linear_->out_features();
+      for (size_t i = 0; i < ids.size; ++i) {
+        if (ids.data[i] >= 0 && static_cast<size_t>(ids.data[i]) < rows) continue;
+        throw Error("INVALID_ARGUMENT", "ids must be between 0 and " + std::to_string(rows - 1) + ", got " +
+                                            std::to_string(ids.data[i]) + " at position " + std::to_string(i));
+      }
+      const Span<float> out =
+          call.argument(1, "out").array<float>(checked_product(ids.size, linear_->in_features(), "out"));
+      linear_->gather_rows(ids.data, ids.size, out.data, shared_pool());
+    });
+    return info.Env().Undefined();
+  }
+
+  Napi::Value bytes(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(linear_->bytes()));
+  }
+
+  std::shared_ptr<const Linear> linear_;
+};
+
+}  // namespace
+
+void register_linear(Napi::Object exports) {
+  RotationObject::define(exports);
+  LinearObject::define(exports);
+}
+
+}  // namespace pyramidion

@@ -1,0 +1,122 @@
+// Bindings of the model graph's operations.
+#include <limits>
+
+#include "addon/environment.h"
+#include "addon/job.h"
+#include "addon/register.h"
+#include "addon/weights.h"
+#include "core/model/attention.h"
+#include "core/model/elementwise.h"
+#include "core/model/logit_statistics.h"
+
+namespace pyramidion {
+namespace {
+
+Napi::Value bind_rms_norm(Call& call) {
+  const Span<float> weight = call.argument(1, "weight").array<float>();
+  if (weight.size == 0) call.argument(1, "weight").reject_length(0, "1 value or more");
+  const auto epsilon = static_cast<float>(call.argument(2, "epsilon").number(0, 1));
+  const size_t rows = call.argument(3, "rows").integer(0, kMostRows);
+  const size_t count = checked_product(rows, weight.size, "x");
+  const Span<float> x = call.argument(0, "x").array<float>(count);
+  const Span<float> out = call.argument(4, "out").array<float>(count);
+  rms_norm(x.data, weight.data, weight.size, epsilon, rows, out.data, shared_pool());
+  return call.env().Undefined();
+}
+
+Napi::Value bind_rotary(Call& call) {
+  const Span<float> x = call.argument(0, "x").array<float>();
+  const size_t tokens = call.argument(1, "tokens").integer(1, kMostRows);
+  const size_t heads = call.argument(2, "heads").integer(1, kMostRows);
+  const Span<float> cosine = call.argument(3, "cosine").array<float>();
+  const size_t half = cosine.size / tokens;
+  if (cosine.size % tokens != 0) {
+    call.argument(3, "cosine")
+        .reject_length(cosine.size, "a multiple of tokens = " + std::to_string(tokens) + " values");
+  }
+  const Span<float> sine = call.argument(4, "sine").array<float>(cosine.size);
+  call.argument(0, "x").array<float>(checked_product(cosine.size, 2 * heads, "x"));
+  rotary(x.data, tokens, heads, half, cosine.data, sine.data, shared_pool());
+  return call.env().Undefined();
+}
+
+Napi::Value bind_attention(Call& call) {
+  const Argument options = call.argument(3, "shape");
+  AttentionShape shape{};
+  shape.tokens = options["tokens"].integer(0, kMostRows);
+  shape.past = options["past"].integer(0, kMostRows);
+  shape.heads = options["heads"].integer(1, 65536);
+  shape.key_value_heads = options["keyValueHeads"].integer(1, shape.heads);
+  shape.head_dimension = options["headDimension"].integer(1, 65536);
+  shape.window = options["window"].integer(0, kMostRows);
+  if (shape.heads % shape.key_value_heads != 0) options["keyValueHeads"].reject("a divisor of shape.heads");
+  const size_t count = checked_product(shape.tokens, shape.heads * shape.head_dimension, "query");
+  const size_t held = checked_product(shape.past + shape.tokens, shape.key_value_heads * shape.head_dimension, "keys");
+  const Span<float> query = call.argument(0, "query").array<float>(count);
+  const Span<float> out = call.argument(4, "out").array<float>(count);
+  // Caches may have room for positions to come.
+  const auto cache = [&](size_t index, const char* name) {
+    const Argument argument = call.argument(index, name);
+    const Span<float> span = argument.array<float>();
+    if (span.size < held) argument.reject_length(span.size, std::to_string(held) + " values or more");
+    return span.data;
+  };
+  const float* keys = cache(1, "keys");
+  const float* values = cache(2, "values");
+  if (shape.tokens > 0) attention(query.data, keys, values, shape, out.data, shared_pool());
+  return call.env().Undefined();
+}
+
+Napi::Value bind_silu_multiply(Call& call) {
+  const Span<float> gate = call.argument(0, "gate").array<float>();
+  const Span<float> up = call.argument(1, "up").array<float>(gate.size);
+  const Span<float> out = call.argument(2, "out").array<float>(gate.size);
+  silu_multiply(gate.data, up.data, out.data, gate.size, shared_pool());
+  return call.env().Undefined();
+}
+
+Napi::Value bind_add_in_place(Call& call) {
+  const Span<float> x = call.argument(0, "x").array<float>();
+  const Span<float> y = call.argument(1, "y").array<float>(x.size);
+  add_in_place(x.data, y.data, x.size, shared_pool());
+  return call.env().Undefined();
+}
+
+Napi::Value bind_logit_statistics(Call& call) {
+  const size_t rows = call.argument(3, "rows").integer(0, kMostRows);
+  const size_t vocabulary = call.argument(4, "vocabulary").integer(1, kMostRows - 1);
+  const size_t count = checked_product(rows, vocabulary, "logits");
+  const Span<float> logits = call.argument(0, "logits").array<float>(count);
+  const Argument reference_argument = call.argument(1, "reference");
+  const Span<float> reference = reference_argument.present() ? reference_argument.array<float>(count) : Span<float>{};
+  const Span<int32_t> targets = call.argument(2, "targets").array<int32_t>(rows);
+  for (size_t i = 0; i < rows; ++i) {
+    if (targets.data[i] >= 0 && static_cast<size_t>(targets.data[i]) < vocabulary) continue;
+    throw Error("INVALID_ARGUMENT", "targets must be between 0 and " + std::to_string(vocabulary - 1) + ", got " +
+                                        std::to_string(targets.data[i]) + " at position " + std::to_string(i));
+  }
+  const LogitStatistics statistics =
+      logit_statistics(logits.data, reference_argument.present() ? reference.data : nullptr, targets.data, rows,
+                       vocabulary, shared_pool());
+  Napi::Object result = Napi::Object::New(call.env());
+  result["negativeLogLikelihood"] = to_typed_array(call.env(), statistics.negative_log_likelihood);
+  if (reference_argument.present()) {
+    result["referenceNegativeLogLikelihood"] = to_typed_array(call.env(), statistics.reference_negative_log_likelihood);
+    result["klDivergence"] = to_typed_array(call.env(), statistics.kl_divergence);
+    result["sameTop"] = to_typed_array(call.env(), statistics.same_top);
+  }
+  return result;
+}
+
+}  // namespace
+
+void register_model(Napi::Object exports) {
+  export_function(exports, "rmsNorm", bind_rms_norm);
+  export_function(exports, "rotary", bind_rotary);
+  export_function(exports, "attention", bind_attention);
+  export_function(exports, "siluMultiply", bind_silu_multiply);
+  export_function(exports, "addInPlace", bind_add_in_place);
+  export_function(exports, "logitStatistics", bind_logit_statistics);
+}
+
+}  // namespace pyramidion

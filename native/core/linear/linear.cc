@@ -1,0 +1,148 @@
+#include "core/linear/linear.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/aligned_buffer.h"
+#include "cpu/floats/kernels.h"
+
+namespace pyramidion {
+namespace {
+
+// Up to this many tokens, decoding a row again for each costs less than decoding it to memory.
+constexpr size_t kFewTokens = 4;
+
+// A decoded tile of rows stays well inside a core's second-level cache.
+constexpr size_t kTileBytes = size_t{256} << 10;
+
+// Rows a tile: a multiple of 12, which the product kernels' blocks of rows divide.
+size_t tile_rows(size_t columns) { return std::clamp<size_t>(kTileBytes / sizeof(float) / columns / 12 * 12, 24, 96); }
+
+// Rows one thread takes at a time, a few turns each so that a slow thread does not hold up the rest.
+size_t row_grain(size_t rows, size_t threads) { return std::max<size_t>(8, rows / (threads * 4)); }
+
+// Vectors packed for products, b(j, k) = x[j * depth + k]; a panel for each thread at a time.
+AlignedBuffer<float> pack_rows(const float* x, size_t rows, size_t depth, ThreadPool& pool) {
+  const ProductKernels<float>& product = float_kernels().product_f32;
+  const size_t panels = (rows + product.panel - 1) / product.panel;
+  AlignedBuffer<float> packed(panels * product.panel * depth);
+  pool.parallel_for(panels, 1, [&](size_t begin, size_t end) {
+    const size_t first = begin * product.panel, last = std::min(rows, end * product.panel);
+    product.pack(x + first * depth, depth, 1, last - first, depth, packed.data() + begin * product.panel * depth);
+  });
+  return packed;
+}
+
+}  // namespace
+
+size_t Linear::bytes() const {
+  size_t total = parts_.weights->bytes() + parts_.bias.size() * sizeof(float);
+  if (parts_.a) total += parts_.a->bytes() + parts_.b->bytes();
+  return total;
+}
+
+void Linear::forward(const float* x, size_t tokens, float* y, bool rotated, ThreadPool& pool) const {
+  if (tokens == 0) return;
+  AlignedBuffer<float> turned(parts_.rotation && !rotated ? tokens * in_features() : 0);
+  if (parts_.rotation && !rotated) {
+    std::copy_n(x, tokens * in_features(), turned.data());
+    parts_.rotation->apply(turned.data(), tokens, false, pool);
+    x = turned.data();
+  }
+  if (tokens <= kFewTokens) {
+    forward_few(x, tokens, y, pool);
+  } else {
+    forward_many(x, tokens, y, pool);
+  }
+}
+
+void Linear::forward_few(const float* x, size_t tokens, float* y, ThreadPool& pool) const {
+  const EncodedMatrix& weights = *parts_.weights;
+  const size_t in = in_features(), out = out_features(), rank = parts_.a ? parts_.a->rows() : 0;
+  // Prepared vectors start on cache lines.
+  const size_t prepared_stride = (weights.prepared_size() + 15) / 16 * 16;
+  AlignedBuffer<float> prepared(tokens * prepared_stride), projected(tokens * rank);
+  for (size_t token = 0; token < tokens; ++token) {
+    weights.prepare_vector(x + token * in, prepared.data() + token * prepared_stride);
+  }
+  pool.parallel_for(rank, std::max<size_t>(8, 65536 / in), [&](size_t first, size_t last) {
+    for (size_t token = 0; token < tokens; ++token) {
+      parts_.a->row_dots(first, last - first, x + token * in, projected.data() + token * rank + first);
+    }
+  });
+  const size_t grain = row_grain(out, pool.size());
+  pool.parallel_for(out, grain, [&](size_t first, size_t last) {
+    AlignedBuffer<float> correction(rank > 0 ? last - first : 0);
+    for (size_t token = 0; token < tokens; ++token) {
+      float* result = y + token * out;
+      weights.row_dots(first, last - first, prepared.data() + token * prepared_stride, result + first);
+      if (rank > 0) {
+        parts_.b->row_dots(first, last - first, projected.data() + token * rank, correction.data());
+        for (size_t row = first; row < last; ++row) result[row] += correction[row - first];
+      }
+      if (!parts_.bias.empty()) {
+        for (size_t row = first; row < last; ++row) result[row] += parts_.bias[row];
+      }
+    }
+  });
+}
+
+void Linear::forward_many(const float* x, size_t tokens, float* y, ThreadPool& pool) const {
+  const ProductKernels<float>& product = float_kernels().product_f32;
+  const size_t in = in_features(), out = out_features(), rank = parts_.a ? parts_.a->rows() : 0;
+  const AlignedBuffer<float> inputs = pack_rows(x, tokens, in, pool);
+  AlignedBuffer<float> projected(tokens * rank);
+  if (rank > 0) {
+    AlignedBuffer<float> a(rank * in);
+    parts_.a->decode_rows(0, rank, a.data(), in);
+    const size_t panels = (tokens + product.panel - 1) / product.panel;
+    pool.parallel_for(panels, 1, [&](size_t begin, size_t end) {
+      const size_t first = begin * product.panel, last = std::min(tokens, end * product.panel);
+      product.multiply(a.data(), in, 1, rank, inputs.data() + first * in, last - first, in, 1.0f, false,
+                       projected.data() + first * rank, 1, rank);
+    });
+  }
+  const AlignedBuffer<float> corrections = pack_rows(projected.data(), tokens, rank, pool);
+
+  const size_t height = tile_rows(in), tiles = (out + height - 1) / height;
+  std::atomic<size_t> next{0};
+  // One range a thread, so that each allocates its tile once.
+  pool.parallel_for(std::min(tiles, pool.size()), 1, [&](size_t, size_t) {
+    AlignedBuffer<float> tile(height * in), factor(height * rank);
+    for (size_t index = next++; index < tiles; index = next++) {
+      const size_t first = index * height, rows = std::min(height, out - first);
+      parts_.weights->decode_rows(first, rows, tile.data(), in);
+      product.multiply(tile.data(), in, 1, rows, inputs.data(), tokens, in, 1.0f, false, y + first, 1, out);
+      if (rank > 0) {
+        parts_.b->decode_rows(first, rows, factor.data(), rank);
+        product.multiply(factor.data(), rank, 1, rows, corrections.data(), tokens, rank, 1.0f, true, y + first, 1, out);
+      }
+      if (parts_.bias.empty()) continue;
+      for (size_t token = 0; token < tokens; ++token) {
+        for (size_t row = first; row < first + rows; ++row) y[token * out + row] += parts_.bias[row];
+      }
+    }
+  });
+}
+
+void Linear::gather_rows(const int32_t* ids, size_t count, float* out, ThreadPool& pool) const {
+  const FloatKernels& kernels = float_kernels();
+  const size_t in = in_features(), rank = parts_.a ? parts_.a->rows() : 0;
+  AlignedBuffer<float> a(rank * in);
+  if (rank > 0) parts_.a->decode_rows(0, rank, a.data(), in);
+  pool.parallel_for(count, 4, [&](size_t begin, size_t end) {
+    AlignedBuffer<float> factor(rank);
+    for (size_t i = begin; i < end; ++i) {
+      const auto id = static_cast<size_t>(ids[i]);
+      float* row = out + i * in;
+      parts_.weights->decode_rows(id, 1, row, in);
+      if (rank > 0) {
+        parts_.b->decode_rows(id, 1, factor.data(), rank);
+        for (size_t k = 0; k < rank; ++k) kernels.add_scaled(factor[k], a.data() + k * in, row, in);
+      }
+    }
+    if (parts_.rotation) parts_.rotation->apply(out + begin * in, end - begin, true, pool);
+  });
+}
+
+}  // namespace pyramidion

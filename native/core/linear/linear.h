@@ -1,0 +1,48 @@
+// A linear layer over an encoded matrix: y = W (V x) + B (A (V x)) + bias, decoded inside the product and never as a
+// whole. One token, or a few, go through the format's fused dot products; many share each decoded tile of rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/linear/rotation.h"
+#include "core/matrix/encoded_matrix.h"
+#include "core/matrix/factor_matrix.h"
+#include "core/parallel/thread_pool.h"
+
+namespace pyramidion {
+
+struct LinearParts {
+  std::unique_ptr<const EncodedMatrix> weights;
+  // Null: V is the identity.
+  std::shared_ptr<const Rotation> rotation;
+  // A is rank x in, B out x rank; both null without a correction.
+  std::unique_ptr<const FactorMatrix> a, b;
+  // One an output, or empty.
+  std::vector<float> bias;
+};
+
+class Linear {
+ public:
+  explicit Linear(LinearParts parts) : parts_(std::move(parts)) {}
+
+  size_t in_features() const { return parts_.weights->columns(); }
+  size_t out_features() const { return parts_.weights->rows(); }
+  size_t bytes() const;
+
+  // x: tokens x in, y: tokens x out; they must not overlap. rotated: x is V x already. The result does not depend on
+  // the number of threads.
+  void forward(const float* x, size_t tokens, float* y, bool rotated, ThreadPool& pool) const;
+
+  // Rows of (W + B A) V, count x in; each id is a row.
+  void gather_rows(const int32_t* ids, size_t count, float* out, ThreadPool& pool) const;
+
+ private:
+  void forward_few(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
+  void forward_many(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
+
+  LinearParts parts_;
+};
+
+}  // namespace pyramidion

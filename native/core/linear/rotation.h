@@ -1,0 +1,32 @@
+// Orthogonal transforms of a layer's input: V = (M (x) S) diag(signs), M orthogonal of order m, S the normalised
+// Sylvester-Hadamard matrix of order 2^b, m 2^b the width (docs/architecture.md, "Rotation").
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/parallel/thread_pool.h"
+
+namespace pyramidion {
+
+class Rotation {
+ public:
+  // signs: m << sylvester_log2 values of +1 or -1. matrix: m x m, row-major, orthonormal; empty means the identity.
+  Rotation(const std::vector<int8_t>& signs, unsigned sylvester_log2, std::vector<float> matrix);
+
+  size_t width() const { return scaled_signs_.size(); }
+  // In place on rows of width() values: V x, or V^T x when inverse.
+  void apply(float* x, size_t rows, bool inverse, ThreadPool& pool) const;
+
+ private:
+  void mix(float* x, bool inverse, float* panels, float* mixed) const;
+
+  size_t block_;  // 2^b
+  size_t order_;  // m
+  std::vector<float> matrix_;
+  // Each sign times 2^(-b/2), the normalisation of S.
+  std::vector<float> scaled_signs_;
+};
+
+}  // namespace pyramidion
