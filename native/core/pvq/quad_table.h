@@ -1,4 +1,4 @@
-// The points of P(4,k), k = 0..32, in tree order, each as four packed int8: where a decoder stops walking the tree.
+// The points of P(4,k), k = 0..31, in tree order, each as four packed int8: where a decoder stops walking the tree.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@ namespace pyramidion {
 
 class QuadTable {
  public:
-  // 3 MB; real groups stay in the first few hundred kilobytes.
-  static constexpr int max_pulses = 32;
+  // 2.6 MB; real groups stay in the first few hundred kilobytes.
+  static constexpr int max_pulses = 31;
 
   QuadTable();
 

@@ -3,10 +3,14 @@
 namespace pyramidion {
 
 extern const PvqDecodeKernel pvq_decode_portable;
+extern const PvqDecodeKernel pvq_decode_avx512;
 
 const std::vector<PvqDecodeKernel>& pvq_decode_kernels() {
   static const std::vector<PvqDecodeKernel> kernels = {
-      pvq_decode_portable,
+#if defined(__x86_64__)
+    pvq_decode_avx512,
+#endif
+    pvq_decode_portable,
   };
   return kernels;
 }

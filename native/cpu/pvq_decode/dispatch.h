@@ -26,7 +26,7 @@ struct PvqDecodeKernel {
   void (*decode)(const PvqCode& code, const uint8_t* codes, float scale, float* out);
 };
 
-constexpr size_t pvq_read_ahead = 64;
+constexpr size_t pvq_read_ahead = 128;
 
 // Best first; the last one runs everywhere and supports every code.
 const std::vector<PvqDecodeKernel>& pvq_decode_kernels();
