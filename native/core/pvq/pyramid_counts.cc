@@ -8,11 +8,8 @@
 namespace pyramidion {
 namespace {
 
-int log2_of(int d) {
-  int bits = 0;
-  while (d >>= 1) ++bits;
-  return bits;
-}
+// d is a power of two.
+int log2_of(int d) { return __builtin_ctz(static_cast<unsigned>(d)); }
 
 // N(4,k) = 8 k (k^2 + 2) / 3, N(2,k) = 4 k, N(1,k) = 2, and N(d,0) = 1.
 uint64_t small_count(int d, uint64_t k) {

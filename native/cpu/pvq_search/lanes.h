@@ -90,17 +90,21 @@ struct Groups {
   Integers swap_best_pulse(const Integers& mask) {
     Integers best = Integers{} - 1;  // from * D + to
     Floats best_numerator = (E * n - h * h) * (1 - swap_gain), best_n = n;
+    Floats more_E[D], more_h[D], more_n[D];
+    for (int j = 0; j < D; ++j) {
+      more_E[j] = 1 - 2 * e[j];
+      more_h[j] = -1 - (q[j] - e[j]);
+      more_n[j] = 1 + 2 * q[j];
+    }
     for (int i = 0; i < D; ++i) {
-      const Integers movable = mask & (q[i] != 0);
-      if (!any(movable)) continue;
-      const Floats less_E = E + (1 + 2 * e[i]), less_h = h + (-1 + (q[i] - e[i])), less_n = n + (1 - 2 * q[i]);
+      // Where there is no pulse to take, a distance that no move improves on.
+      const Floats less_E = (mask & (q[i] != 0)) ? E + (1 + 2 * e[i]) : Floats{} + 1e30f;
+      const Floats less_h = h + (-1 + (q[i] - e[i])), less_n = n + (1 - 2 * q[i]);
       for (int j = 0; j < D; ++j) {
         if (j == i) continue;
-        const Floats moved_E = less_E + (1 - 2 * e[j]);
-        const Floats moved_h = less_h + (-1 - (q[j] - e[j]));
-        const Floats moved_n = less_n + (1 + 2 * q[j]);
+        const Floats moved_E = less_E + more_E[j], moved_h = less_h + more_h[j], moved_n = less_n + more_n[j];
         const Floats numerator = moved_E * moved_n - moved_h * moved_h;
-        const Integers better = movable & (numerator * best_n < best_numerator * moved_n);
+        const Integers better = numerator * best_n < best_numerator * moved_n;
         best = better ? Integers{} + (i * D + j) : best;
         best_numerator = better ? numerator : best_numerator;
         best_n = better ? moved_n : best_n;
@@ -116,9 +120,13 @@ struct Groups {
 // groups, points: `lanes` groups of D, one after the other.
 template <int D>
 void search_lanes(const float* groups, float pulses, int16_t* points) {
+  float transposed[D][lanes];
+  for (int lane = 0; lane < lanes; ++lane) {
+    for (int i = 0; i < D; ++i) transposed[i][lane] = groups[lane * D + i];
+  }
   Floats w[D], a[D], largest = {}, sum = {};
   for (int i = 0; i < D; ++i) {
-    for (int lane = 0; lane < lanes; ++lane) w[i][lane] = groups[lane * D + i];
+    memcpy(&w[i], transposed[i], sizeof(w[i]));
     a[i] = w[i] < 0 ? -w[i] : w[i];
     largest = a[i] > largest ? a[i] : largest;
   }
@@ -142,10 +150,14 @@ void search_lanes(const float* groups, float pulses, int16_t* points) {
   for (Integers mask = group.total > pulses; any(mask); mask = group.total > pulses) group.remove_best_pulse(mask);
   for (Integers mask = group.total < pulses; any(mask); mask = group.total < pulses) group.add_best_pulse(mask);
   Integers moving = Integers{} == 0;
+  int32_t found[D][lanes];
   for (int swap = 0; swap < max_swaps && any(moving); ++swap) moving = group.swap_best_pulse(moving);
   for (int i = 0; i < D; ++i) {
     const Integers p = __builtin_convertvector(w[i] < 0 ? -group.q[i] : group.q[i], Integers);
-    for (int lane = 0; lane < lanes; ++lane) points[lane * D + i] = static_cast<int16_t>(p[lane]);
+    memcpy(found[i], &p, sizeof(p));
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    for (int i = 0; i < D; ++i) points[lane * D + i] = static_cast<int16_t>(found[i][lane]);
   }
 }
 
