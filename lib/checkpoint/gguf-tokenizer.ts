@@ -88,12 +88,17 @@ function tokenizerConfig(fields: Fields, { tokens }: Vocabulary, addsBos: boolea
   return config
 }
 
+/** Added tokens too: the reference implementation gives those that are not in the vocabulary ids of its own. */
+function vocab(tokens: string[]): UntrustedObject {
+  return Object.fromEntries(tokens.map((token, id) => [token, id]))
+}
+
 interface Converted {
   json: UntrustedObject
   addsBos: boolean
 }
 
-function byteLevel(fields: Fields, { tokens, types }: Vocabulary): Converted {
+function byteLevel(fields: Fields, { tokens }: Vocabulary): Converted {
   const name = fields.string('tokenizer.ggml.pre', 'default')
   const pre = preTokenizers.find(({ names }) => names.includes(name))
   if (!pre)
@@ -112,7 +117,7 @@ function byteLevel(fields: Fields, { tokens, types }: Vocabulary): Converted {
       model: {
         ...bpe,
         ignore_merges: pre.ignoreMerges,
-        vocab: Object.fromEntries(tokens.flatMap((token, id) => (isAdded(types[id]) ? [] : [[token, id]]))),
+        vocab: vocab(tokens),
         merges: strings(fields, 'tokenizer.ggml.merges'),
       },
     },
@@ -158,7 +163,7 @@ function sentencePiece(fields: Fields, { tokens, types }: Vocabulary): Converted
         unk_token: unknown === undefined ? null : tokens[unknown],
         fuse_unk: true,
         byte_fallback: true,
-        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        vocab: vocab(tokens),
         merges: mergesByScore(tokens, types, scores),
       },
     },
