@@ -1,0 +1,100 @@
+/**
+ * The low-rank correction of the LQER family: y = Q(W) x + B (A x), with A (rank x in) and B (out x rank) from the leading
+ * singular vectors of the scaled rounding error E S. Factors are stored in int8 with an f16 scale for 16 values.
+ */
+import { PyramidionError } from '../errors.js'
+import { type LowRankFactors, type LowRankScaling, native } from '../native.js'
+import type { Hessian } from './hessian.js'
+
+/**
+ * - `lqer`: SVD of E (arXiv 2402.02446);
+ * - `l2qer`: SVD of E diag(s), s the magnitudes of the inputs (the same paper);
+ * - `qera`: SVD of E M with M M^T = E[x x^T], which minimises the expected output error (QERA, ICLR 2025).
+ */
+export type LowRankMethod = 'lqer' | 'l2qer' | 'qera'
+export const lowRankMethods: readonly LowRankMethod[] = ['lqer', 'l2qer', 'qera']
+
+/** Added to the diagonal of E[x x^T], relative to its mean: few tokens leave the matrix singular. */
+const RIDGE = 0.01
+/** Smallest magnitude of an input, relative to the largest: an input that is always zero must not divide by zero. */
+const MAGNITUDE_FLOOR = 1e-4
+/** Values that share one scale, along the contraction axis. */
+const BLOCK = 16
+
+/** Throws CALIBRATION_REQUIRED when the method needs statistics of the inputs that are not there. */
+export function checkCalibrated(method: LowRankMethod, calibrated: boolean): void {
+  if (method !== 'lqer' && !calibrated) {
+    throw new PyramidionError('CALIBRATION_REQUIRED', `lowRank.method ${method} needs statistics of the inputs (a Hessian)`)
+  }
+}
+
+/** S of the singular value decomposition of E S; see {@link LowRankMethod}. */
+export function lowRankScaling(method: LowRankMethod, hessian?: Hessian): LowRankScaling {
+  checkCalibrated(method, hessian !== undefined)
+  if (method === 'lqer') return { kind: 'identity' }
+  if (method === 'qera') return { kind: 'hessian', hessian: hessian!.mean(), ridge: RIDGE }
+  return { kind: 'diagonal', scale: magnitudeScale(hessian!.meanMagnitude()) }
+}
+
+/** s clamped from below, over sqrt(min s max s), so that the largest and the smallest are inverse. */
+function magnitudeScale(magnitudes: Float64Array): Float64Array {
+  const largest = magnitudes.reduce((most, value) => Math.max(most, value), 0)
+  if (largest === 0) return magnitudes.map(() => 1)
+  const clamped = magnitudes.map(value => Math.max(value, MAGNITUDE_FLOOR * largest))
+  const smallest = clamped.reduce((least, value) => Math.min(least, value), largest)
+  return clamped.map(value => value / Math.sqrt(smallest * largest))
+}
+
+/** Bits stored for factors of this rank. */
+export function lowRankBits(rows: number, columns: number, rank: number): number {
+  const scales = rank * Math.ceil(columns / BLOCK) + rows * Math.ceil(rank / BLOCK)
+  return 8 * rank * (rows + columns) + 16 * scales
+}
+
+/**
+ * Rounds B (rows x rank) and A (rank x columns) to int8. Only the product matters, so both are first scaled to the same
+ * largest magnitude: neither's scales then leave the range of f16.
+ */
+export function quantizeFactors(
+  a: Float32Array,
+  b: Float32Array,
+  rows: number,
+  columns: number,
+  rank: number,
+): LowRankFactors {
+  const balance = Math.sqrt(largestMagnitude(b) / largestMagnitude(a))
+  const factor = Number.isFinite(balance) && balance > 0 ? balance : 1
+  const left = quantizeBlocks(a, rank, columns, factor)
+  const right = quantizeBlocks(b, rows, rank, 1 / factor)
+  return { rank, a: left.codes, aScales: left.scales, b: right.codes, bScales: right.scales }
+}
+
+const largestMagnitude = (values: Float32Array): number =>
+  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+
+/** factor * values as codes * scale, |code| <= 127, one f16 scale for 16 values of a row. */
+function quantizeBlocks(values: Float32Array, rows: number, columns: number, factor: number) {
+  const blocks = Math.ceil(columns / BLOCK)
+  const exact = new Float32Array(rows * blocks)
+  const eachBlock = (visit: (block: number, start: number, end: number) => void) => {
+    for (let row = 0; row < rows; row++) {
+      for (let block = 0; block < blocks; block++) {
+        const start = row * columns + block * BLOCK
+        visit(row * blocks + block, start, Math.min(start + BLOCK, (row + 1) * columns))
+      }
+    }
+  }
+  eachBlock((block, start, end) => {
+    exact[block] = (factor * largestMagnitude(values.subarray(start, end))) / 127
+  })
+  const scales = native.toHalf(exact)
+  const rounded = native.fromHalf(scales)
+  const codes = new Int8Array(values.length)
+  eachBlock((block, start, end) => {
+    if (rounded[block] === 0) return
+    for (let i = start; i < end; i++) {
+      codes[i] = Math.max(-127, Math.min(127, Math.round((factor * values[i]) / rounded[block])))
+    }
+  })
+  return { codes, scales }
+}
