@@ -1,0 +1,133 @@
+/**
+ * From a dense weight matrix to its stored form: rows are rotated and coded a few at a time, so that no more than the
+ * matrix itself, once when its error is needed, is held in memory. The one place where a layer is quantized.
+ */
+import type { StoredWeights } from '../checkpoint/read-weights.js'
+import { PyramidionError } from '../errors.js'
+import { type DenseWeights, type LowRankFactors, native } from '../native.js'
+import { decodeAllAsync } from '../quantizers/decode.js'
+import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
+import type { Hessian } from './hessian.js'
+import { type LowRankMethod, lowRankScaling, quantizeFactors } from './low-rank.js'
+import { sharedRotation } from './rotation.js'
+
+/** Weights that are rotated and coded together: enough for all threads, little beside a layer. */
+const CHUNK_WEIGHTS = 1 << 21
+
+export interface EncodeLinearOptions extends EncodeOptions {
+  quantizer: Quantizer
+  /** Seed of the rotation; null for none. */
+  rotationSeed: number | null
+  lowRank?: { method: LowRankMethod; rank: number }
+  hessian?: Hessian
+  /** Named in errors. Default `weight`. */
+  name?: string
+}
+
+export interface EncodedLinear {
+  stored: StoredWeights
+  /** Sum of squared errors of the codes, without the correction, over the sum of squares. */
+  relativeSquaredError: number
+}
+
+/** Codes `weight` and, with `lowRank`, corrects it. Throws NOT_FINITE, ABORTED. */
+export async function encodeLinear(weight: DenseWeights, options: EncodeLinearOptions): Promise<EncodedLinear> {
+  const { lowRank, rotationSeed, hessian } = options
+  const correct = lowRank !== undefined && lowRank.rank > 0
+  const { weights, error, relativeSquaredError } = await encodeCodes(weight, options, correct)
+  const rotation = rotationSeed === null ? null : { kind: 'hadamard' as const, seed: rotationSeed }
+  const stored: StoredWeights = { weights, rotation }
+  if (correct) stored.lowRank = await correction(error!, weight, lowRank, rotationSeed, hessian)
+  return { stored, relativeSquaredError }
+}
+
+export interface EncodedCodes {
+  weights: QuantizedWeights
+  /** W - Q(W) in the space of W, rows x columns, when asked for. */
+  error?: Float32Array
+  relativeSquaredError: number
+}
+
+/** The codes alone. `keepError` keeps the whole error matrix, turned back by the rotation. */
+export async function encodeCodes(
+  weight: DenseWeights,
+  { quantizer, rotationSeed, signal, onProgress, name = 'weight' }: EncodeLinearOptions,
+  keepError: boolean,
+): Promise<EncodedCodes> {
+  const { rows, columns } = weight
+  const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
+  const chunkRows = Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
+  const error = keepError ? new Float32Array(rows * columns) : undefined
+  const parts: QuantizedWeights[] = []
+  let squares = 0
+  let squaredErrors = 0
+  for (let first = 0; first < rows; first += chunkRows) {
+    const count = Math.min(chunkRows, rows - first)
+    const values = new Float32Array(count * columns)
+    await native.decodeRowsAsync(weight, first, count, values)
+    checkFinite(values, first, columns, name)
+    await rotation?.applyAsync(values, count, false)
+    const part = await quantizer.encodeRowsAsync(values, count, columns, {
+      signal,
+      onProgress: onProgress && (({ done }) => onProgress({ done: first + done, total: rows })),
+    })
+    parts.push(part)
+    const approximation = await decodeAllAsync(part)
+    for (let i = 0; i < values.length; i++) {
+      squares += values[i] * values[i]
+      values[i] -= approximation[i]
+      squaredErrors += values[i] * values[i]
+    }
+    if (error !== undefined) {
+      await rotation?.applyAsync(values, count, true)
+      error.set(values, first * columns)
+    }
+  }
+  return {
+    weights: concatenateRows(parts, rows),
+    error,
+    relativeSquaredError: squaredErrors === 0 ? 0 : squaredErrors / squares,
+  }
+}
+
+/** A acts on rotated inputs: A' V x = A x, so its rows are turned like inputs. */
+async function correction(
+  error: Float32Array,
+  { rows, columns }: DenseWeights,
+  { method, rank }: { method: LowRankMethod; rank: number },
+  rotationSeed: number | null,
+  hessian?: Hessian,
+): Promise<LowRankFactors> {
+  const { a, b } = await native.lowRankFactorsAsync(error, rows, columns, rank, lowRankScaling(method, hessian))
+  if (rotationSeed !== null) await sharedRotation(columns, rotationSeed).applyAsync(a, rank, false)
+  return quantizeFactors(a, b, rows, columns, rank)
+}
+
+function checkFinite(values: Float32Array, firstRow: number, columns: number, name: string): void {
+  const position = native.firstNonFinite(values)
+  if (position < 0) return
+  const row = firstRow + Math.floor(position / columns)
+  throw new PyramidionError(
+    'NOT_FINITE',
+    `${name} must be finite, got ${values[position]} in row ${row}, column ${position % columns}`,
+  )
+}
+
+/** Consecutive rows in one piece; all parts have the same settings. */
+function concatenateRows(parts: QuantizedWeights[], rows: number): QuantizedWeights {
+  if (parts.length === 1) return parts[0]
+  const whole: Record<string, unknown> = { ...parts[0], rows }
+  for (const [key, value] of Object.entries(parts[0])) {
+    if (!ArrayBuffer.isView(value)) continue
+    const arrays = parts.map(part => (part as unknown as Record<string, Uint8Array | Uint16Array>)[key])
+    const length = arrays.reduce((sum, array) => sum + array.length, 0)
+    const joined = value instanceof Uint16Array ? new Uint16Array(length) : new Uint8Array(length)
+    let offset = 0
+    for (const array of arrays) {
+      joined.set(array, offset)
+      offset += array.length
+    }
+    whole[key] = joined
+  }
+  return whole as unknown as QuantizedWeights
+}

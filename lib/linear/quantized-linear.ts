@@ -1,0 +1,138 @@
+/**
+ * A quantized linear layer, y = W x + b: decoded inside the product, with its rotation and low-rank correction. Made by
+ * quantizeLinear, or from the tensors a quantized folder stores.
+ */
+import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
+import type { StoredWeights } from '../checkpoint/read-weights.js'
+import { PyramidionError } from '../errors.js'
+import { type NativeLinear, native } from '../native.js'
+import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
+import { storedBits } from '../quantizers/stored-bits.js'
+import { sharedRotation } from './rotation.js'
+import { type LinearTensors, linearMetadata, linearTensors, storedFromTensors } from './stored-linear.js'
+
+/** Weights that dequantizeAsync decodes before it lets the event loop run. */
+const SLICE_WEIGHTS = 1 << 20
+const MAXIMUM_TOKENS = 1 << 24
+
+export class QuantizedLinear {
+  readonly outFeatures: number
+  readonly inFeatures: number
+  /** Shapes and settings, as a quantized folder stores them. */
+  readonly metadata: QuantizedTensorMetadata
+  readonly bias?: Float32Array
+  #stored?: StoredWeights
+  #linear?: NativeLinear
+
+  /** @internal Use quantizeLinear or {@link QuantizedLinear.fromTensors}. */
+  constructor(stored: StoredWeights, bias?: Float32Array) {
+    const { weights, rotation, lowRank } = stored
+    this.outFeatures = weights.rows
+    this.inFeatures = weights.columns
+    this.metadata = linearMetadata(stored)
+    this.bias = bias
+    this.#stored = stored
+    this.#linear = new native.Linear({
+      weights,
+      rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
+      lowRank,
+      bias,
+    })
+  }
+
+  /**
+   * The layer that {@link tensors} came from. Everything is checked: throws INVALID_FILE, or INVALID_SHAPE for a bias of
+   * another length.
+   */
+  static fromTensors(metadata: QuantizedTensorMetadata, tensors: LinearTensors, bias?: Float32Array): QuantizedLinear {
+    const stored = storedFromTensors(metadata, tensors)
+    checkBias(bias, metadata.rows)
+    return new QuantizedLinear(stored, bias)
+  }
+
+  /** The stored parts by suffix (`codes`, `row_scale`, `lowrank_a`, ...): views, not copies. */
+  tensors(): LinearTensors {
+    return linearTensors(this.#parts.stored)
+  }
+
+  /** Bits a weight of everything stored: codes, padding, scales, levels, low-rank factors. The bias is not a weight. */
+  get bitsPerWeight(): number {
+    return storedBits(this.metadata) / (this.outFeatures * this.inFeatures)
+  }
+
+  /** Rank of the low-rank correction; 0 when there is none. */
+  get rank(): number {
+    return this.metadata.rank
+  }
+
+  /** Bytes the weights occupy in memory. */
+  get memoryBytes(): number {
+    return this.#parts.linear.bytes
+  }
+
+  /**
+   * y (tokens x outFeatures) for x (tokens x inFeatures), row-major. Uses all threads but blocks the caller's; see
+   * {@link forwardAsync}. Throws INVALID_SHAPE, EMPTY, NOT_FINITE, DISPOSED.
+   */
+  forward(x: Float32Array, tokens = 1): Float32Array {
+    const { linear } = this.#parts
+    checkMatrix(x, tokens, this.inFeatures, 'x')
+    const y = new Float32Array(tokens * this.outFeatures)
+    linear.forward(x, tokens, y, false)
+    return y
+  }
+
+  /** The same off the caller's thread; x must not change until it settles. */
+  async forwardAsync(x: Float32Array, tokens = 1): Promise<Float32Array> {
+    const { linear } = this.#parts
+    checkInteger('tokens', tokens, 1, MAXIMUM_TOKENS)
+    checkMatrix(x, tokens, this.inFeatures, 'x')
+    const y = new Float32Array(tokens * this.outFeatures)
+    await linear.forwardAsync(x, tokens, y, false)
+    return y
+  }
+
+  /** The effective matrix, outFeatures x inFeatures: rotation undone, low-rank term added. */
+  dequantize(): Float32Array {
+    const out = new Float32Array(this.outFeatures * this.inFeatures)
+    this.#parts.linear.gatherRows(rowNumbers(0, this.outFeatures), out)
+    return out
+  }
+
+  /** The same in slices between which the event loop runs. */
+  async dequantizeAsync(): Promise<Float32Array> {
+    const out = new Float32Array(this.outFeatures * this.inFeatures)
+    const slice = Math.max(1, Math.floor(SLICE_WEIGHTS / this.inFeatures))
+    for (let first = 0; first < this.outFeatures; first += slice) {
+      const end = Math.min(first + slice, this.outFeatures)
+      const part = out.subarray(first * this.inFeatures, end * this.inFeatures)
+      this.#parts.linear.gatherRows(rowNumbers(first, end), part)
+      await new Promise(setImmediate)
+    }
+    return out
+  }
+
+  /** Lets go of the memory; the layer cannot be used any more. Calling it again does nothing. */
+  dispose(): void {
+    this.#linear = undefined
+    this.#stored = undefined
+  }
+
+  get #parts(): { stored: StoredWeights; linear: NativeLinear } {
+    if (this.#linear === undefined || this.#stored === undefined) {
+      throw new PyramidionError('DISPOSED', 'the layer was disposed')
+    }
+    return { stored: this.#stored, linear: this.#linear }
+  }
+}
+
+const rowNumbers = (first: number, end: number): Int32Array => Int32Array.from({ length: end - first }, (_, i) => first + i)
+
+/** Throws INVALID_SHAPE or NOT_FINITE unless bias is absent or has one finite value an output. */
+export function checkBias(bias: Float32Array | undefined, outFeatures: number): void {
+  if (bias === undefined) return
+  if (bias.length !== outFeatures) {
+    throw new PyramidionError('INVALID_SHAPE', `bias must have ${outFeatures} values, got ${bias.length}`)
+  }
+  checkMatrix(bias, 1, outFeatures, 'bias')
+}
