@@ -28,12 +28,15 @@ export interface StoredWeights {
   lowRank?: LowRankFactors
 }
 
+/** The part of a {@link ModelSource} that weights are read from. */
+export type WeightSource = Pick<ModelSource, 'path' | 'tensors' | 'quantized' | 'read'>
+
 /**
  * Reads the weight `name` (`....weight`), a matrix. Throws MISSING_TENSOR when the checkpoint has none, INVALID_SHAPE when
  * it is not a matrix, UNSUPPORTED_FORMAT when it holds whole numbers or f64, INVALID_FILE when a stored value is out of
  * range. Plain values are not looked at.
  */
-export async function readWeights(source: ModelSource, name: string, signal?: AbortSignal): Promise<StoredWeights> {
+export async function readWeights(source: WeightSource, name: string, signal?: AbortSignal): Promise<StoredWeights> {
   const metadata = source.quantized.get(name)
   if (!metadata) return { weights: await readDense(source, name, signal), rotation: null }
   const parts = new Parts(source, name, signal)
@@ -45,7 +48,7 @@ export async function readWeights(source: ModelSource, name: string, signal?: Ab
   }
 }
 
-async function readDense(source: ModelSource, name: string, signal?: AbortSignal): Promise<Weights> {
+async function readDense(source: WeightSource, name: string, signal?: AbortSignal): Promise<Weights> {
   const tensor = source.tensors.get(name)
   if (!tensor) throw new PyramidionError('MISSING_TENSOR', `${source.path}: has no tensor ${name}`)
   const { format, shape } = tensor
@@ -125,7 +128,7 @@ async function readLowRank(parts: Parts, rank: number): Promise<LowRankFactors> 
 /** The stored parts of one quantized weight. */
 class Parts {
   constructor(
-    private readonly source: ModelSource,
+    private readonly source: WeightSource,
     private readonly name: string,
     private readonly signal?: AbortSignal,
   ) {}

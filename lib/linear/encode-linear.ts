@@ -9,6 +9,7 @@ import { decodeAllAsync } from '../quantizers/decode.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
 import type { Hessian } from './hessian.js'
 import { type LowRankMethod, lowRankScaling, quantizeFactors } from './low-rank.js'
+import { QuantizedLinear } from './quantized-linear.js'
 import { sharedRotation } from './rotation.js'
 
 /** Weights that are rotated and coded together: enough for all threads, little beside a layer. */
@@ -26,8 +27,10 @@ export interface EncodeLinearOptions extends EncodeOptions {
 
 export interface EncodedLinear {
   stored: StoredWeights
-  /** Sum of squared errors of the codes, without the correction, over the sum of squares. */
+  /** Sum of squared errors of the effective matrix over the sum of squares. */
   relativeSquaredError: number
+  /** W minus the effective matrix, rows x columns; there when there is a correction. */
+  error?: Float32Array
 }
 
 /** Codes `weight` and, with `lowRank`, corrects it. Throws NOT_FINITE, ABORTED. */
@@ -36,9 +39,24 @@ export async function encodeLinear(weight: DenseWeights, options: EncodeLinearOp
   const correct = lowRank !== undefined && lowRank.rank > 0
   const { weights, error, relativeSquaredError } = await encodeCodes(weight, options, correct)
   const rotation = rotationSeed === null ? null : { kind: 'hadamard' as const, seed: rotationSeed }
-  const stored: StoredWeights = { weights, rotation }
-  if (correct) stored.lowRank = await correction(error!, weight, lowRank, rotationSeed, hessian)
-  return { stored, relativeSquaredError }
+  if (!correct) return { stored: { weights, rotation }, relativeSquaredError }
+  const factors = await correction(error!, weight, lowRank, rotationSeed, hessian)
+  const stored = { weights, rotation, lowRank: factors }
+  return { stored, ...(await remainingError(weight, stored)) }
+}
+
+/** What the stored layer, decoded as a whole, gets wrong. */
+async function remainingError(weight: DenseWeights, stored: StoredWeights) {
+  const error = await decodeAllAsync(weight)
+  const effective = await new QuantizedLinear(stored).dequantizeAsync()
+  let squares = 0
+  let squaredErrors = 0
+  for (let i = 0; i < error.length; i++) {
+    squares += error[i] * error[i]
+    error[i] -= effective[i]
+    squaredErrors += error[i] * error[i]
+  }
+  return { error, relativeSquaredError: squaredErrors === 0 ? 0 : squaredErrors / squares }
 }
 
 export interface EncodedCodes {

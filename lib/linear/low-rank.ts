@@ -24,7 +24,10 @@ const BLOCK = 16
 /** Throws CALIBRATION_REQUIRED when the method needs statistics of the inputs that are not there. */
 export function checkCalibrated(method: LowRankMethod, calibrated: boolean): void {
   if (method !== 'lqer' && !calibrated) {
-    throw new PyramidionError('CALIBRATION_REQUIRED', `lowRank.method ${method} needs statistics of the inputs (a Hessian)`)
+    throw new PyramidionError(
+      'CALIBRATION_REQUIRED',
+      `lowRank.method ${method} needs statistics of the inputs (a Hessian)`,
+    )
   }
 }
 

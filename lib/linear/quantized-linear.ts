@@ -8,8 +8,8 @@ import { PyramidionError } from '../errors.js'
 import { type NativeLinear, native } from '../native.js'
 import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
+import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
 import { sharedRotation } from './rotation.js'
-import { type LinearTensors, linearMetadata, linearTensors, storedFromTensors } from './stored-linear.js'
 
 /** Weights that dequantizeAsync decodes before it lets the event loop run. */
 const SLICE_WEIGHTS = 1 << 20
@@ -29,7 +29,7 @@ export class QuantizedLinear {
     const { weights, rotation, lowRank } = stored
     this.outFeatures = weights.rows
     this.inFeatures = weights.columns
-    this.metadata = linearMetadata(stored)
+    this.metadata = linearTensors(stored).metadata
     this.bias = bias
     this.#stored = stored
     this.#linear = new native.Linear({
@@ -41,18 +41,22 @@ export class QuantizedLinear {
   }
 
   /**
-   * The layer that {@link tensors} came from. Everything is checked: throws INVALID_FILE, or INVALID_SHAPE for a bias of
-   * another length.
+   * The layer whose {@link metadata} and {@link tensors} these are. Everything is checked: throws INVALID_FILE for settings
+   * or values out of range, INVALID_SHAPE for a tensor or bias of another length.
    */
-  static fromTensors(metadata: QuantizedTensorMetadata, tensors: LinearTensors, bias?: Float32Array): QuantizedLinear {
-    const stored = storedFromTensors(metadata, tensors)
+  static async fromTensors(
+    metadata: QuantizedTensorMetadata,
+    tensors: LinearTensors,
+    bias?: Float32Array,
+  ): Promise<QuantizedLinear> {
+    const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
     return new QuantizedLinear(stored, bias)
   }
 
-  /** The stored parts by suffix (`codes`, `row_scale`, `lowrank_a`, ...): views, not copies. */
+  /** The stored parts as bytes, by suffix: `codes`, `row_scale`, `levels`, `lowrank_a`, ... */
   tensors(): LinearTensors {
-    return linearTensors(this.#parts.stored)
+    return linearTensors(this.#parts.stored).tensors
   }
 
   /** Bits a weight of everything stored: codes, padding, scales, levels, low-rank factors. The bias is not a weight. */
@@ -126,7 +130,8 @@ export class QuantizedLinear {
   }
 }
 
-const rowNumbers = (first: number, end: number): Int32Array => Int32Array.from({ length: end - first }, (_, i) => first + i)
+const rowNumbers = (first: number, end: number): Int32Array =>
+  Int32Array.from({ length: end - first }, (_, i) => first + i)
 
 /** Throws INVALID_SHAPE or NOT_FINITE unless bias is absent or has one finite value an output. */
 export function checkBias(bias: Float32Array | undefined, outFeatures: number): void {

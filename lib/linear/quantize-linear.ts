@@ -1,0 +1,131 @@
+/**
+ * Quantizes one linear layer: rotation, codes at a rate with everything counted, and a low-rank correction of what the codes
+ * got wrong, kept under `rank: 'auto'` only where it beats the same bits spent on the codes.
+ */
+import { PyramidionError } from '../errors.js'
+import type { DenseWeights } from '../native.js'
+import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
+import { planQuantizer } from '../quantizers/plan-quantizer.js'
+import type { EncodeOptions, Quantizer } from '../quantizers/quantizer.js'
+import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
+import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
+import { Hessian } from './hessian.js'
+import { checkCalibrated, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
+import { checkBias, QuantizedLinear } from './quantized-linear.js'
+import { checkSeed } from './rotation.js'
+
+export interface LowRankOptions {
+  method: LowRankMethod
+  /** At most the smaller side of the matrix; `auto` needs `bits` and may decide for none. */
+  rank: number | 'auto'
+}
+
+export interface QuantizeLinearOptions extends EncodeOptions {
+  /** Bits a weight of everything stored for the layer, 1 to 8. Give this or `quantizer`. */
+  bits?: number
+  /** Exactly this quantizer; a correction comes on top. */
+  quantizer?: Quantizer
+  /** Statistics of the layer's inputs, as the model has them: what `l2qer` and `qera` weigh errors with. */
+  hessian?: Hessian
+  lowRank?: LowRankOptions
+  /** Default `hadamard` for PVQ; `none` for the baselines, as the field defines them. */
+  rotation?: 'hadamard' | 'none'
+  /** Seed of the rotation's signs, 0 to 2^32 - 1. Default 0. Layers that share an input should share it. */
+  seed?: number
+  /** outFeatures values, kept as they are. */
+  bias?: Float32Array
+}
+
+/** Bits a weight that may be asked for. */
+export const minimumBits = 1
+export const maximumBits = 8
+
+/**
+ * Quantizes `weight` (outFeatures x inFeatures, row-major); it is not changed, and must not be until the promise settles.
+ *
+ * @throws INVALID_ARGUMENT, INVALID_SHAPE, EMPTY, NOT_FINITE, RATE_OUT_OF_RANGE and CALIBRATION_REQUIRED before any work
+ *   starts; ABORTED.
+ */
+export async function quantizeLinear(
+  weight: Float32Array,
+  { outFeatures, inFeatures }: { outFeatures: number; inFeatures: number },
+  options: QuantizeLinearOptions,
+): Promise<QuantizedLinear> {
+  checkMatrix(weight, outFeatures, inFeatures, 'weight')
+  checkBias(options.bias, outFeatures)
+  const settings = resolveSettings(outFeatures, inFeatures, options)
+  const dense: DenseWeights = {
+    format: 'f32',
+    rows: outFeatures,
+    columns: inFeatures,
+    data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
+  }
+  const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
+  return new QuantizedLinear(stored, options.bias)
+}
+
+/** What is left to do once everything that can be wrong has been checked. */
+type Settings = EncodeLinearOptions | ChooseRankOptions
+
+function resolveSettings(rows: number, columns: number, options: QuantizeLinearOptions): Settings {
+  const { bits, hessian, lowRank, seed = 0, signal, onProgress } = options
+  checkSeed(seed)
+  checkRate(options)
+  checkHessian(hessian, columns)
+  if (lowRank !== undefined) checkLowRank(lowRank, rows, columns, hessian, bits)
+  const rotated =
+    (options.rotation ?? (options.quantizer && options.quantizer.name !== 'pvq' ? 'none' : 'hadamard')) === 'hadamard'
+  const common = { hessian, signal, onProgress, rotationSeed: rotated ? seed : null }
+  if (lowRank?.rank === 'auto') {
+    const total = bits! * rows * columns
+    return { ...common, rank: 'auto', method: lowRank.method, quantizerName: 'pvq', bits: total }
+  }
+  const rank = lowRank?.rank ?? 0
+  const correction = rank > 0 ? { method: lowRank!.method, rank } : undefined
+  const quantizer =
+    options.quantizer ?? planQuantizer('pvq', rows, columns, bits! * rows * columns - lowRankBits(rows, columns, rank))
+  return { ...common, quantizer, lowRank: correction }
+}
+
+function checkRate({ bits, quantizer, rotation }: QuantizeLinearOptions): void {
+  if ((bits === undefined) === (quantizer === undefined)) {
+    throw new PyramidionError('INVALID_ARGUMENT', 'options must have either bits or quantizer')
+  }
+  if (bits !== undefined) checkBits('bits', bits)
+  if (rotation !== undefined && rotation !== 'hadamard' && rotation !== 'none') {
+    throw new PyramidionError('INVALID_ARGUMENT', `rotation must be hadamard or none, got ${rotation}`)
+  }
+}
+
+/** Throws RATE_OUT_OF_RANGE unless bits is a number from 1 to 8. */
+export function checkBits(name: string, bits: number): void {
+  if (!(typeof bits === 'number' && bits >= minimumBits && bits <= maximumBits)) {
+    throw new PyramidionError(
+      'RATE_OUT_OF_RANGE',
+      `${name} must be between ${minimumBits} and ${maximumBits}, got ${bits}`,
+    )
+  }
+}
+
+function checkHessian(hessian: Hessian | undefined, columns: number): void {
+  if (hessian === undefined) return
+  if (!(hessian instanceof Hessian)) throw new PyramidionError('INVALID_ARGUMENT', 'hessian must be a Hessian')
+  if (hessian.inFeatures !== columns) {
+    throw new PyramidionError(
+      'INVALID_SHAPE',
+      `hessian must have the ${columns} inFeatures of the layer, got ${hessian.inFeatures}`,
+    )
+  }
+  if (hessian.tokens === 0) throw new PyramidionError('EMPTY', 'hessian has seen no inputs; call add first')
+}
+
+function checkLowRank(lowRank: LowRankOptions, rows: number, columns: number, hessian?: Hessian, bits?: number): void {
+  const { method, rank } = lowRank
+  if (!lowRankMethods.includes(method)) {
+    throw new PyramidionError('INVALID_ARGUMENT', `lowRank.method must be lqer, l2qer or qera, got ${method}`)
+  }
+  if (rank === 'auto') {
+    if (bits === undefined) throw new PyramidionError('INVALID_ARGUMENT', 'lowRank.rank auto needs bits, not quantizer')
+  } else checkInteger('lowRank.rank', rank, 0, Math.min(rows, columns))
+  checkCalibrated(method, hessian !== undefined)
+}
