@@ -27,8 +27,17 @@ export interface TokenizerParts {
 interface Pipeline {
   normalizer: ((text: string) => string) | null
   pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null
-  model: ((words: string[]) => string[]) & { tokens_to_ids: Map<string, number>; unk_token_id?: number }
+  model: ((words: string[]) => string[]) & {
+    tokens_to_ids: Map<string, number>
+    unk_token_id?: number
+    /** Unknown tokens that follow each other become one. */
+    fuse_unk: boolean
+  }
 }
+
+/** Limits of the memory that known words take. */
+const maximumWords = 50_000
+const maximumWordLength = 64
 
 export class TextTokenizer implements Tokenizer {
   readonly vocabularySize: number
@@ -41,6 +50,7 @@ export class TextTokenizer implements Tokenizer {
   private readonly ordinaryAdded: AddedTokenMatcher
   /** Words may be cut before a U+2581 that follows another character, because no token holds such a pair. */
   private readonly splitsAtMetaspace: boolean
+  private readonly words = new Map<string, readonly number[]>()
   private readonly template?: ChatTemplate
 
   constructor(parts: TokenizerParts) {
@@ -81,10 +91,22 @@ export class TextTokenizer implements Tokenizer {
     // SentencePiece models see the whole text as one word, which makes merging slow; smaller words give the same tokens.
     if (this.splitsAtMetaspace && text.length > 64)
       words = words.flatMap(word => (word.includes(metaspace) ? word.split(/(?<=[^\u2581])(?=\u2581)/u) : [word]))
-    for (const token of model(words)) {
-      const id = model.tokens_to_ids.get(token) ?? model.unk_token_id
-      if (id !== undefined) ids.push(id)
-    }
+    for (const word of words)
+      for (const id of this.wordIds(word))
+        if (!(model.fuse_unk && id === model.unk_token_id && ids.at(-1) === id)) ids.push(id)
+  }
+
+  /** The ids of one word, kept: most words of a text have been there before. */
+  private wordIds(word: string): readonly number[] {
+    const known = this.words.get(word)
+    if (known) return known
+    const { model } = this.pipeline
+    const ids = model([word])
+      .map(token => model.tokens_to_ids.get(token) ?? model.unk_token_id)
+      .filter(id => id !== undefined)
+    if (this.words.size >= maximumWords) this.words.clear()
+    if (word.length <= maximumWordLength) this.words.set(word, ids)
+    return ids
   }
 
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string {
