@@ -23,7 +23,7 @@ size_t row_grain(size_t rows, size_t threads) { return std::max<size_t>(8, rows 
 
 // Vectors packed for products, b(j, k) = x[j * depth + k]; a panel for each thread at a time.
 AlignedBuffer<float> pack_rows(const float* x, size_t rows, size_t depth, ThreadPool& pool) {
-  const ProductKernels<float>& product = float_kernels().product_f32;
+  const ProductKernels<float>& product = float_kernels().f32;
   const size_t panels = (rows + product.panel - 1) / product.panel;
   AlignedBuffer<float> packed(panels * product.panel * depth);
   pool.parallel_for(panels, 1, [&](size_t begin, size_t end) {
@@ -88,7 +88,7 @@ void Linear::forward_few(const float* x, size_t tokens, float* y, ThreadPool& po
 }
 
 void Linear::forward_many(const float* x, size_t tokens, float* y, ThreadPool& pool) const {
-  const ProductKernels<float>& product = float_kernels().product_f32;
+  const ProductKernels<float>& product = float_kernels().f32;
   const size_t in = in_features(), out = out_features(), rank = parts_.a ? parts_.a->rows() : 0;
   const AlignedBuffer<float> inputs = pack_rows(x, tokens, in, pool);
   AlignedBuffer<float> projected(tokens * rank);
@@ -138,7 +138,7 @@ void Linear::gather_rows(const int32_t* ids, size_t count, float* out, ThreadPoo
       parts_.weights->decode_rows(id, 1, row, in);
       if (rank > 0) {
         parts_.b->decode_rows(id, 1, factor.data(), rank);
-        for (size_t k = 0; k < rank; ++k) kernels.add_scaled(factor[k], a.data() + k * in, row, in);
+        for (size_t k = 0; k < rank; ++k) kernels.f32.add_scaled(factor[k], a.data() + k * in, row, in);
       }
     }
     if (parts_.rotation) parts_.rotation->apply(out + begin * in, end - begin, true, pool);

@@ -19,7 +19,7 @@ Rotation::Rotation(const std::vector<int8_t>& signs, unsigned sylvester_log2, st
 
 void Rotation::apply(float* x, size_t rows, bool inverse, ThreadPool& pool) const {
   const FloatKernels& kernels = float_kernels();
-  const size_t panel = kernels.product_f32.panel;
+  const size_t panel = kernels.f32.panel;
   const size_t panels_size = matrix_.empty() ? 0 : (block_ + panel - 1) / panel * panel * order_;
   const size_t grain = std::max<size_t>(1, 16384 / width());
   pool.parallel_for(rows, grain, [&](size_t first, size_t last) {
@@ -37,7 +37,7 @@ void Rotation::apply(float* x, size_t rows, bool inverse, ThreadPool& pool) cons
 
 // Block i becomes sum_k M(i, k) block k; with M transposed when inverse.
 void Rotation::mix(float* x, bool inverse, float* panels, float* mixed) const {
-  const ProductKernels<float>& product = float_kernels().product_f32;
+  const ProductKernels<float>& product = float_kernels().f32;
   const size_t row_stride = inverse ? 1 : order_, column_stride = inverse ? order_ : 1;
   product.pack(x, 1, block_, block_, order_, panels);
   product.multiply(matrix_.data(), row_stride, column_stride, order_, panels, block_, order_, 1.0f, false, mixed,

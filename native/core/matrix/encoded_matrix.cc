@@ -13,7 +13,7 @@ void EncodedMatrix::row_dots(size_t first, size_t count, const float* prepared, 
   AlignedBuffer<float> row(columns_);
   for (size_t i = 0; i < count; ++i) {
     decode_rows(first + i, 1, row.data(), columns_);
-    y[i] = float_kernels().dot(row.data(), prepared, columns_);
+    y[i] = float_kernels().f32.dot(row.data(), prepared, columns_);
   }
 }
 

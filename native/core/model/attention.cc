@@ -18,7 +18,7 @@ class Attention {
  public:
   Attention(const float* query, const float* keys, const float* values, const AttentionShape& shape, float* out)
       : kernels_(float_kernels()),
-        product_(kernels_.product_f32),
+        product_(kernels_.f32),
         query_(query),
         keys_(keys),
         values_(values),
@@ -37,12 +37,12 @@ class Attention {
     float* out = out_ + token * row_stride_ + head * width;
     AlignedBuffer<float> scores(last - first);
     for (size_t key = first; key < last; ++key) {
-      scores[key - first] = scale_ * kernels_.dot(query, keys_ + key * key_stride_ + offset, width);
+      scores[key - first] = scale_ * kernels_.f32.dot(query, keys_ + key * key_stride_ + offset, width);
     }
     const float sum = kernels_.exponentials(scores.data(), last - first, kernels_.maximum(scores.data(), last - first));
     std::fill_n(out, width, 0.0f);
     for (size_t key = first; key < last; ++key) {
-      kernels_.add_scaled(scores[key - first] / sum, values_ + key * key_stride_ + offset, out, width);
+      kernels_.f32.add_scaled(scores[key - first] / sum, values_ + key * key_stride_ + offset, out, width);
     }
   }
 

@@ -21,7 +21,7 @@ void rms_norm(const float* x, const float* weight, size_t width, float epsilon, 
   pool.parallel_for(rows, row_grain(width), [&](size_t first, size_t last) {
     for (size_t row = first; row < last; ++row) {
       const float* values = x + row * width;
-      const float mean = kernels.dot(values, values, width) / static_cast<float>(width);
+      const float mean = kernels.f32.dot(values, values, width) / static_cast<float>(width);
       kernels.multiply(values, weight, out + row * width, width);
       // The factor last: out may be x, and its square is needed no more.
       kernels.scale(1 / std::sqrt(mean + epsilon), out + row * width, width);
@@ -56,7 +56,7 @@ void silu_multiply(const float* gate, const float* up, float* out, size_t count,
 
 void add_in_place(float* x, const float* y, size_t count, ThreadPool& pool) {
   pool.parallel_for(count, kGrain, [&](size_t first, size_t last) {
-    float_kernels().add_scaled(1.0f, y + first, x + first, last - first);
+    float_kernels().f32.add_scaled(1.0f, y + first, x + first, last - first);
   });
 }
 

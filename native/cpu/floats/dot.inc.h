@@ -5,23 +5,24 @@
 
 namespace pyramidion::PYRAMIDION_FLOATS {
 
-float dot(const float* a, const float* b, size_t count) {
-  FloatVector sums[4] = {};
+template <class T>
+T dot(const T* a, const T* b, size_t count) {
+  constexpr size_t lanes = kLanes<T>;
+  Vector<T> sums[4] = {};
   size_t i = 0;
-  for (; i + 4 * kFloats <= count; i += 4 * kFloats) {
-    for (size_t v = 0; v < 4; ++v) {
-      sums[v] = multiply_add(load(a + i + v * kFloats), load(b + i + v * kFloats), sums[v]);
-    }
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    for (size_t v = 0; v < 4; ++v) sums[v] = multiply_add(load(a + i + v * lanes), load(b + i + v * lanes), sums[v]);
   }
-  for (; i + kFloats <= count; i += kFloats) sums[0] = multiply_add(load(a + i), load(b + i), sums[0]);
-  float sum = sum_of<float>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i + lanes <= count; i += lanes) sums[0] = multiply_add(load(a + i), load(b + i), sums[0]);
+  T sum = sum_of<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; i < count; ++i) sum += a[i] * b[i];
   return sum;
 }
 
-void add_scaled(float factor, const float* x, float* y, size_t count) {
+template <class T>
+void add_scaled(T factor, const T* x, T* y, size_t count) {
   size_t i = 0;
-  for (; i + kFloats <= count; i += kFloats) {
+  for (; i + kLanes<T> <= count; i += kLanes<T>) {
     store(y + i, multiply_add(broadcast(factor), load(x + i), load(y + i)));
   }
   for (; i < count; ++i) y[i] += factor * x[i];

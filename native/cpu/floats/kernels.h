@@ -9,7 +9,7 @@
 
 namespace pyramidion {
 
-// Products C = A B^T in two steps, for T = float or double.
+// Products of vectors, and of matrices (C = A B^T, in two steps), for T = float or double.
 template <class T>
 struct ProductKernels {
   // NR: rows of B in a panel.
@@ -20,17 +20,17 @@ struct ProductKernels {
   void (*multiply)(const T* a, size_t a_row_stride, size_t a_column_stride, size_t rows, const T* panels,
                    size_t columns, size_t depth, T factor, bool accumulate, T* c, size_t c_row_stride,
                    size_t c_column_stride);
+  T (*dot)(const T* a, const T* b, size_t count);
+  // y += factor * x
+  void (*add_scaled)(T factor, const T* x, T* y, size_t count);
 };
 
 using BlockDecoder = void (*)(const uint8_t* bytes, size_t count, float* out);
 
 struct FloatKernels {
-  ProductKernels<float> product_f32;
-  ProductKernels<double> product_f64;
+  ProductKernels<float> f32;
+  ProductKernels<double> f64;
 
-  float (*dot)(const float* a, const float* b, size_t count);
-  // y += factor * x
-  void (*add_scaled)(float factor, const float* x, float* y, size_t count);
   void (*scale)(float factor, float* x, size_t count);
   // out = x * factors, value by value
   void (*multiply)(const float* x, const float* factors, float* out, size_t count);

@@ -12,10 +12,8 @@ namespace pyramidion::PYRAMIDION_FLOATS {
 
 extern const FloatKernels kernels;
 const FloatKernels kernels = {
-    {kPanel<float>, pack<float>, multiply_panels<float>},
-    {kPanel<double>, pack<double>, multiply_panels<double>},
-    dot,
-    add_scaled,
+    {kPanel<float>, pack<float>, multiply_panels<float>, dot<float>, add_scaled<float>},
+    {kPanel<double>, pack<double>, multiply_panels<double>, dot<double>, add_scaled<double>},
     scale,
     multiply,
     maximum,

@@ -1,0 +1,143 @@
+// Bindings of the Hessian, low-rank factors and the expected error.
+#include <cmath>
+#include <string>
+
+#include "addon/environment.h"
+#include "addon/job.h"
+#include "addon/register.h"
+#include "addon/weights.h"
+#include "core/linalg/hessian.h"
+#include "core/linalg/low_rank.h"
+
+namespace pyramidion {
+namespace {
+
+constexpr size_t kWidest = 1 << 20;
+
+// An error matrix: arguments error, rows, columns at 0, 1, 2.
+struct ErrorMatrix {
+  size_t rows, columns;
+  Span<float> values;
+
+  explicit ErrorMatrix(Call& call)
+      : rows(call.argument(1, "rows").integer(1, kMostRows)),
+        columns(call.argument(2, "columns").integer(1, kWidest)),
+        values(call.argument(0, "error").array<float>(checked_product(rows, columns, "error"))) {}
+};
+
+void check_scale(const Span<double>& scale) {
+  for (size_t i = 0; i < scale.size; ++i) {
+    if (scale.data[i] > 0 && std::isfinite(scale.data[i])) continue;
+    throw Error("INVALID_ARGUMENT", "scaling.scale must be positive and finite, got " + std::to_string(scale.data[i]) +
+                                        " at position " + std::to_string(i));
+  }
+}
+
+Operation bind_low_rank_factors(Call& call) {
+  const ErrorMatrix error(call);
+  const size_t rank = call.argument(3, "rank").integer(1, std::min(error.rows, error.columns));
+  const Argument scaling = call.argument(4, "scaling");
+  const std::string kind = scaling["kind"].string();
+  const auto factors = std::make_shared<LowRankFactors>();
+  const float* values = error.values.data;
+  const size_t rows = error.rows, columns = error.columns;
+  Operation operation;
+  if (kind == "identity") {
+    operation.work = [=] { *factors = low_rank_factors(values, rows, columns, rank, shared_pool()); };
+  } else if (kind == "diagonal") {
+    const Span<double> scale = scaling["scale"].array<double>(columns);
+    check_scale(scale);
+    operation.work = [=] {
+      *factors = low_rank_factors_diagonal(values, rows, columns, rank, scale.data, shared_pool());
+    };
+  } else if (kind == "hessian") {
+    const Span<double> hessian = scaling["hessian"].array<double>(columns * columns);
+    const double ridge = scaling["ridge"].number(0, 1e6);
+    operation.work = [=] {
+      *factors = low_rank_factors_hessian(values, rows, columns, rank, hessian.data, ridge, shared_pool());
+    };
+  } else {
+    scaling["kind"].reject("identity, diagonal or hessian");
+  }
+  operation.result = [=](Napi::Env env) -> Napi::Value {
+    Napi::Object result = Napi::Object::New(env);
+    result["a"] = to_typed_array(env, factors->a);
+    result["b"] = to_typed_array(env, factors->b);
+    return result;
+  };
+  return operation;
+}
+
+Operation bind_expected_error(Call& call) {
+  const ErrorMatrix error(call);
+  const Span<double> hessian = call.argument(3, "hessian").array<double>(error.columns * error.columns);
+  const auto expected = std::make_shared<double>();
+  Operation operation;
+  operation.work = [=] {
+    *expected = expected_error(error.values.data, error.rows, error.columns, hessian.data, shared_pool());
+  };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *expected); };
+  return operation;
+}
+
+class HessianObject : public Napi::ObjectWrap<HessianObject> {
+ public:
+  explicit HessianObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Call call(info);
+    translate_errors(info.Env(),
+                     [&] { hessian_ = std::make_shared<Hessian>(call.argument(0, "width").integer(1, kWidest)); });
+  }
+
+  static void define(Napi::Object exports) {
+    exports["Hessian"] = DefineClass(
+        exports.Env(), "Hessian",
+        {InstanceMethod<&HessianObject::add>("add"), InstanceMethod<&HessianObject::add_async>("addAsync"),
+         InstanceMethod<&HessianObject::mean>("mean"), InstanceMethod<&HessianObject::mean_magnitude>("meanMagnitude"),
+         InstanceAccessor<&HessianObject::tokens>("tokens")});
+  }
+
+ private:
+  Operation prepare(Call& call) {
+    const size_t tokens = call.argument(1, "tokens").integer(0, kMostRows);
+    const Span<float> x = call.argument(0, "x").array<float>(checked_product(tokens, hessian_->width(), "x"));
+    Operation operation;
+    operation.work = [=, hessian = hessian_] { hessian->add(x.data, tokens, shared_pool()); };
+    return operation;
+  }
+
+  Napi::Value add(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_now(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value add_async(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value mean(const Napi::CallbackInfo& info) {
+    Napi::Value result;
+    translate_errors(info.Env(), [&] { result = to_typed_array(info.Env(), hessian_->mean()); });
+    return result;
+  }
+
+  Napi::Value mean_magnitude(const Napi::CallbackInfo& info) {
+    return to_typed_array(info.Env(), hessian_->mean_magnitude());
+  }
+
+  Napi::Value tokens(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(hessian_->tokens()));
+  }
+
+  std::shared_ptr<Hessian> hessian_;
+};
+
+}  // namespace
+
+void register_linalg(Napi::Object exports) {
+  HessianObject::define(exports);
+  export_asynchronous(exports, "lowRankFactorsAsync", bind_low_rank_factors);
+  export_asynchronous(exports, "expectedErrorAsync", bind_expected_error);
+}
+
+}  // namespace pyramidion
