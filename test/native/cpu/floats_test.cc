@@ -1,0 +1,152 @@
+// Every float kernel of every instruction set the processor has, against plain loops in double.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "../core/random_inputs.h"
+#include "cpu/floats/kernels.h"
+
+using namespace pyramidion;
+
+namespace {
+
+std::vector<InstructionSet> present_sets() {
+  std::vector<InstructionSet> sets;
+  for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+    if (set <= supported_instruction_set()) sets.push_back(set);
+  }
+  return sets;
+}
+
+// Around every vector length, and long ones.
+const std::vector<size_t> kLengths = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 576, 1001};
+
+template <class T>
+void check_products(const ProductKernels<T>& kernels, double tolerance) {
+  for (size_t rows : {1, 2, 11, 12, 13, 25}) {
+    for (size_t columns : {1, 7, 16, 33, 65}) {
+      for (size_t depth : {1, 2, 33, 70}) {
+        RandomInputs inputs(rows * 10000 + columns * 100 + depth);
+        const std::vector<float> a_values = inputs.normal(rows * depth), b_values = inputs.normal(columns * depth);
+        const std::vector<T> a(a_values.begin(), a_values.end()), b(b_values.begin(), b_values.end());
+        std::vector<T> panels((columns + kernels.panel - 1) / kernels.panel * kernels.panel * depth, T(NAN));
+        std::vector<T> c(rows * columns, T(1));
+        // b by rows, then stored the other way round; the same for a and c.
+        for (bool turned : {false, true}) {
+          kernels.pack(b.data(), turned ? 1 : depth, turned ? columns : 1, columns, depth, panels.data());
+          kernels.multiply(a.data(), turned ? 1 : depth, turned ? rows : 1, rows, panels.data(), columns, depth, T(0.5),
+                           turned, c.data(), turned ? 1 : columns, turned ? rows : 1);
+          for (size_t i = 0; i < rows; ++i) {
+            for (size_t j = 0; j < columns; ++j) {
+              double sum = 0;
+              for (size_t k = 0; k < depth; ++k) {
+                const double x = turned ? a[k * rows + i] : a[i * depth + k];
+                sum += 0.5 * x * (turned ? b[k * columns + j] : b[j * depth + k]);
+              }
+              if (turned) sum += 1;
+              REQUIRE(std::fabs(c[turned ? j * rows + i : i * columns + j] - sum) < tolerance);
+            }
+          }
+          std::fill(c.begin(), c.end(), T(1));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("products equal plain sums at any size and stride") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    check_products(float_kernels(set).f32, 1e-4);
+    check_products(float_kernels(set).f64, 1e-12);
+  }
+}
+
+TEST_CASE("dot products, scalings and maxima equal plain loops at any length") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    for (size_t count : kLengths) {
+      RandomInputs inputs(count);
+      const std::vector<float> x = inputs.normal(count), y = inputs.normal(count);
+      double sum = 0, largest = x[0];
+      for (size_t i = 0; i < count; ++i) {
+        sum += static_cast<double>(x[i]) * y[i];
+        largest = std::max<double>(largest, x[i]);
+      }
+      CHECK(std::fabs(kernels.f32.dot(x.data(), y.data(), count) - sum) < 1e-4);
+      CHECK(kernels.maximum(x.data(), count) == largest);
+      const std::vector<double> wide_x(x.begin(), x.end()), wide_y(y.begin(), y.end());
+      CHECK(std::fabs(kernels.f64.dot(wide_x.data(), wide_y.data(), count) - sum) < 1e-12);
+      std::vector<float> added = y, scaled = x, multiplied(count);
+      kernels.f32.add_scaled(0.25f, x.data(), added.data(), count);
+      kernels.scale(3.0f, scaled.data(), count);
+      kernels.multiply(x.data(), y.data(), multiplied.data(), count);
+      for (size_t i = 0; i < count; ++i) {
+        REQUIRE(added[i] == doctest::Approx(y[i] + 0.25 * x[i]).epsilon(1e-5));
+        REQUIRE(scaled[i] == 3.0f * x[i]);
+        REQUIRE(multiplied[i] == x[i] * y[i]);
+      }
+    }
+  }
+}
+
+TEST_CASE("the Hadamard transform equals its definition, (-1)^|i & j|") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    for (size_t count = 1; count <= 512; count *= 2) {
+      const std::vector<float> x = RandomInputs(count).normal(count);
+      std::vector<float> y = x;
+      float_kernels(set).hadamard(y.data(), count);
+      for (size_t i = 0; i < count; ++i) {
+        double sum = 0;
+        for (size_t j = 0; j < count; ++j) sum += __builtin_popcountll(i & j) % 2 ? -x[j] : x[j];
+        REQUIRE(std::fabs(y[i] - sum) < 1e-4);
+      }
+    }
+  }
+}
+
+TEST_CASE("the exponential is within 2e-7 of its value over its whole range, and zero below it") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    std::vector<float> x, original;
+    for (float value = -87.25f; value < 88.5f; value += 0.0137f) original.push_back(value);
+    x = original;
+    kernels.exponentials(x.data(), x.size(), 0);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double expected = std::exp(static_cast<double>(original[i]));
+      REQUIRE(std::fabs(x[i] - expected) <= 2e-7 * expected);
+    }
+    std::vector<float> low = {-88.0f, -1000.0f, -INFINITY, 0.0f};
+    CHECK(kernels.exponentials(low.data(), low.size(), 0) == 1.0f);
+    CHECK(low == std::vector<float>{0, 0, 0, 1});
+  }
+}
+
+TEST_CASE("sums of exponentials, divergences and SiLU equal plain loops at any length") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    for (size_t count : kLengths) {
+      RandomInputs inputs(count + 7);
+      std::vector<float> x = inputs.normal(count), y = inputs.normal(count), out(count);
+      double sum = 0, divergence = 0;
+      for (size_t i = 0; i < count; ++i) {
+        sum += std::exp(x[i] - 0.5);
+        divergence += std::exp(x[i] - 3.0) * (x[i] - 3.0 - (y[i] - 4.0));
+      }
+      CHECK(kernels.sum_exponentials(x.data(), count, 0.5f) == doctest::Approx(sum).epsilon(1e-6));
+      CHECK(std::fabs(kernels.divergence(x.data(), y.data(), count, 3.0f, 4.0f) - divergence) < 1e-6 * count);
+      kernels.silu_multiply(x.data(), y.data(), out.data(), count);
+      for (size_t i = 0; i < count; ++i) {
+        REQUIRE(out[i] == doctest::Approx(x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i]).epsilon(1e-6));
+      }
+      CHECK(kernels.exponentials(x.data(), count, 0.5f) == doctest::Approx(sum).epsilon(1e-5));
+    }
+  }
+}
