@@ -3,6 +3,13 @@
 #include <limits>
 
 namespace pyramidion {
+namespace {
+
+// What no index reaches.
+constexpr uint64_t no_offset = std::numeric_limits<uint64_t>::max();
+constexpr uint32_t no_offset32 = std::numeric_limits<uint32_t>::max();
+
+}  // namespace
 
 PyramidTables::PyramidTables(int dimension, int pulses, std::shared_ptr<const QuadTable> quad_table)
     : counts(dimension, pulses), quads(std::move(quad_table)) {
@@ -12,13 +19,23 @@ PyramidTables::PyramidTables(int dimension, int pulses, std::shared_ptr<const Qu
     const int width = 1 << level.row_shift;
     for (int k = d == dimension ? pulses : 0; k <= pulses; ++k) {
       for (int j = 0; j < width; ++j) {
-        level.offsets.push_back(j <= k ? counts.offset(d, k, j) : std::numeric_limits<uint64_t>::max());
+        level.offsets.push_back(j <= k ? counts.offset(d, k, j) : no_offset);
       }
     }
-    const uint64_t largest = d == dimension ? counts.count() : counts.count(d, pulses);
-    if (largest <= std::numeric_limits<uint32_t>::max()) {
-      for (uint64_t offset : level.offsets) {
-        level.offsets32.push_back(static_cast<uint32_t>(offset));
+    if (pulses < 32 && d == 8 && d < dimension) {
+      for (int j = 0; j < 32; ++j) {
+        for (int k = 0; k < 32; ++k) {
+          const bool inside = k <= pulses && j <= k;
+          level.columns.push_back(inside ? static_cast<uint32_t>(counts.offset(d, k, j)) : no_offset32);
+        }
+      }
+    }
+    if (pulses < 64 && d == dimension) {
+      while ((counts.count() - 1) >> level.coarse_shift >= uint64_t{1} << 31) ++level.coarse_shift;
+      for (int j = 0; j < 64; ++j) {
+        const bool inside = j <= pulses;
+        level.coarse.push_back(inside ? static_cast<uint32_t>(counts.offset(d, pulses, j) >> level.coarse_shift)
+                                      : no_offset32);
       }
     }
     for (int k = 0; k < width; ++k) {

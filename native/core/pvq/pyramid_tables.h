@@ -25,12 +25,16 @@ struct PyramidTables {
     // k = K, below D one for each k = 0..K.
     int row_shift = 0;
     std::vector<uint64_t> offsets;
-    // The same with 32 bits, ended by 2^32 - 1, when N(d,K) < 2^32; empty otherwise.
-    std::vector<uint32_t> offsets32;
     // N(d/2,k) for k = 0..2^row_shift - 1, zero beyond K; and 1 / N(d/2,k) rounded down enough that a product with it
     // is never above the true quotient.
     std::vector<uint64_t> half_counts;
     std::vector<double> half_reciprocals;
+    // For d = 8 < D and K <= 31, where N(8,K) < 2^31: columns[32 j + k] = offset(8,k,j), or 2^32 - 1 for j > k.
+    std::vector<uint32_t> columns;
+    // For d = D and K <= 63: offset(D,K,j) / 2^coarse_shift, below 2^31, then 2^32 - 1 up to 64 entries; no shift for
+    // d = 8 and K <= 31.
+    int coarse_shift = 0;
+    std::vector<uint32_t> coarse;
   };
   // d = 8, 16 or 32, at most D.
   const Level& level(int d) const { return levels_[d == 8 ? 0 : d == 16 ? 1 : 2]; }

@@ -7,7 +7,10 @@ namespace pyramidion {
 QuadTable::QuadTable() {
   for (int k = 0; k <= max_pulses; ++k) {
     const PyramidCounts pyramid(4, k);
-    base_[k] = static_cast<uint32_t>(points_.size());
+    base[k] = static_cast<uint32_t>(points_.size());
+    counts[k] = static_cast<uint32_t>(pyramid.count());
+    // 2^-21 outweighs the three roundings of such a quotient.
+    reciprocals[k] = (1 - 0x1p-21f) / static_cast<float>(counts[k]);
     for (uint64_t index = 0; index < pyramid.count(); ++index) {
       int16_t point[4];
       pyramid.point_of(index, point);

@@ -13,12 +13,15 @@ class QuadTable {
 
   QuadTable();
 
-  // Point `index` of P(4,k) is points()[base()[k] + index], coordinate i in byte i.
+  // Point `index` of P(4,k) is points()[base[k] + index], coordinate i in byte i.
   const uint32_t* points() const { return points_.data(); }
-  const uint32_t* base() const { return base_; }
+  // By pulses k: where P(4,k) starts, N(4,k), and 1 / N(4,k) rounded down enough that a float product with it, when
+  // below 2^18, is never above the true quotient.
+  alignas(64) uint32_t base[max_pulses + 1];
+  alignas(64) uint32_t counts[max_pulses + 1];
+  alignas(64) float reciprocals[max_pulses + 1];
 
  private:
-  uint32_t base_[max_pulses + 1];
   std::vector<uint32_t> points_;
 };
 

@@ -28,11 +28,6 @@ inline __m512i narrow(const Wide& wide) {
                             1);
 }
 
-inline Wide widen(__m512i narrow) {
-  return {_mm512_cvtepu32_epi64(_mm512_castsi512_si256(narrow)),
-          _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(narrow, 1))};
-}
-
 // 64-bit value / divisor; the quotient is below 2^48, and reciprocal = (1 - 2^-50) / divisor.
 inline __m512i divide(__m512i value, __m512i divisor, __m512d reciprocal, __m512i* remainder) {
   __m512i quotient = _mm512_cvttpd_epu64(_mm512_mul_pd(_mm512_cvtepu64_pd(value), reciprocal));
@@ -45,24 +40,17 @@ inline __m512i divide(__m512i value, __m512i divisor, __m512d reciprocal, __m512
 // What the walk of one code looks up.
 struct Lookup {
   explicit Lookup(const PyramidTables& pyramid) : tables(pyramid), pulses(pyramid.counts.pulses()) {
-    alignas(64) uint32_t first[32], size[32];
-    alignas(64) float inverse[32];
-    for (int k = 0; k < 32; ++k) {
-      first[k] = pyramid.quads->base()[k];
-      size[k] = k == 0 ? 1 : 8 * k * (k * k + 2) / 3;
-      // A float quotient below 2^18 is then right or one too small: 2^-21 outweighs its three roundings.
-      inverse[k] = (1 - 0x1p-21f) / static_cast<float>(size[k]);
-    }
+    static_assert(QuadTable::max_pulses == 31, "tables by pulses are looked up in two registers");
     for (int half = 0; half < 2; ++half) {
-      quad_base[half] = _mm512_load_si512(first + 16 * half);
-      quad_count[half] = _mm512_load_si512(size + 16 * half);
-      quad_reciprocal[half] = _mm512_load_ps(inverse + 16 * half);
+      quad_base[half] = _mm512_load_si512(pyramid.quads->base + 16 * half);
+      quad_count[half] = _mm512_load_si512(pyramid.quads->counts + 16 * half);
+      quad_reciprocal[half] = _mm512_load_ps(pyramid.quads->reciprocals + 16 * half);
     }
   }
 
   const PyramidTables& tables;
   int pulses;
-  // By pulses 0..31: where P(4,k) starts in the QuadTable, N(4,k), and its reciprocal rounded down.
+  // The QuadTable's tables by pulses.
   __m512i quad_base[2], quad_count[2];
   __m512 quad_reciprocal[2];
 };
@@ -86,7 +74,8 @@ inline void walk_pair(int first, __m512i k, __m512i index, Sink& sink) {
 
 template <bool Small, class Sink>
 inline void walk_four(const Lookup& lookup, int first, __m512i k, __m512i index, Sink& sink) {
-  if constexpr (Small) {
+  // With more pulses most groups still have few in each four dimensions.
+  if (Small || _mm512_cmpgt_epu32_mask(k, _mm512_set1_epi32(QuadTable::max_pulses)) == 0) {
     const __m512i base = _mm512_permutex2var_epi32(lookup.quad_base[0], k, lookup.quad_base[1]);
     sink.quad(first, _mm512_i32gather_epi32(_mm512_add_epi32(base, index), lookup.tables.quads->points(), 4));
   } else {
@@ -114,21 +103,10 @@ inline void walk_four(const Lookup& lookup, int first, __m512i k, __m512i index,
   }
 }
 
-// Nodes of dimension 8 with K <= 31: N(8,31) is below 2^32. The root's k is a constant, which Root says.
-template <bool Root, class Sink>
-inline void walk_small_eight(const Lookup& lookup, int first, __m512i k, __m512i index, Sink& sink) {
-  const PyramidTables::Level& level = lookup.tables.level(8);
-  const __m512i row = Root ? _mm512_setzero_si512() : _mm512_slli_epi32(k, level.row_shift);
-  __m512i j = row, offset = _mm512_setzero_si512();
-  for (int step = 1 << (level.row_shift - 1); step > 0; step /= 2) {
-    const __m512i t = _mm512_add_epi32(j, _mm512_set1_epi32(step));
-    const __m512i reached = _mm512_i32gather_epi32(t, level.offsets32.data(), 4);
-    const __mmask16 up = _mm512_cmpge_epu32_mask(index, reached);
-    j = _mm512_mask_mov_epi32(j, up, t);
-    offset = _mm512_mask_mov_epi32(offset, up, reached);
-  }
-  j = _mm512_sub_epi32(j, row);
-  const __m512i right = _mm512_sub_epi32(k, j), rest = _mm512_sub_epi32(index, offset);
+// Divides what is left of a small node's index among its halves and walks them.
+template <class Sink>
+inline void divide_small_eight(const Lookup& lookup, int first, __m512i k, __m512i j, __m512i rest, Sink& sink) {
+  const __m512i right = _mm512_sub_epi32(k, j);
   const __m512i count = _mm512_permutex2var_epi32(lookup.quad_count[0], right, lookup.quad_count[1]);
   const __m512 reciprocal = _mm512_permutex2var_ps(lookup.quad_reciprocal[0], right, lookup.quad_reciprocal[1]);
   __m512i quotient = _mm512_cvttps_epu32(_mm512_mul_ps(_mm512_cvtepu32_ps(rest), reciprocal));
@@ -140,28 +118,141 @@ inline void walk_small_eight(const Lookup& lookup, int first, __m512i k, __m512i
   walk_four<true>(lookup, first + 4, right, remainder, sink);
 }
 
-struct WideNode {
-  __m512i left_pulses, right_pulses, left_index, right_index;
+// One step of a binary search: up by `step` where the entry there is not above the index.
+struct Search {
+  __m512i index, j, offset;
+
+  void step(__m512i t, __m512i entry) {
+    const __mmask16 up = _mm512_cmpge_epu32_mask(index, entry);
+    j = _mm512_mask_mov_epi32(j, up, t);
+    offset = _mm512_mask_mov_epi32(offset, up, entry);
+  }
 };
 
-// One half of a wide node: the left half's pulses by binary search, then the indices by division.
-inline WideNode split(const PyramidTables::Level& level, bool root, __m512i k, __m512i index) {
-  const __m512i row = root ? _mm512_setzero_si512() : _mm512_slli_epi64(k, level.row_shift);
-  __m512i j = row, offset = _mm512_setzero_si512();
-  for (int step = 1 << (level.row_shift - 1); step > 0; step /= 2) {
-    const __m512i t = _mm512_add_epi64(j, _mm512_set1_epi64(step));
-    const __m512i reached = _mm512_i64gather_epi64(t, level.offsets.data(), 8);
-    const __mmask8 up = _mm512_cmpge_epu64_mask(index, reached);
-    j = _mm512_mask_mov_epi64(j, up, t);
-    offset = _mm512_mask_mov_epi64(offset, up, reached);
+// The largest j with row[j] <= index, for a row of 64 that all lanes share.
+inline Search search_row(const uint32_t* row, int pulses, __m512i index) {
+  const __m512i zero = _mm512_setzero_si512();
+  Search search{index, zero, zero};
+  const __m512i entries[4] = {_mm512_loadu_si512(row), _mm512_loadu_si512(row + 16), _mm512_loadu_si512(row + 32),
+                              _mm512_loadu_si512(row + 48)};
+  if (pulses >= 32) search.step(_mm512_set1_epi32(32), _mm512_set1_epi32(static_cast<int>(row[32])));
+  if (pulses >= 16) {
+    const __m512i t = _mm512_or_si512(search.j, _mm512_set1_epi32(16));
+    search.step(t, _mm512_mask_mov_epi32(_mm512_set1_epi32(static_cast<int>(row[16])),
+                                         _mm512_test_epi32_mask(t, _mm512_set1_epi32(32)),
+                                         _mm512_set1_epi32(static_cast<int>(row[48]))));
   }
-  WideNode node;
-  node.left_pulses = _mm512_sub_epi64(j, row);
-  node.right_pulses = _mm512_sub_epi64(k, node.left_pulses);
-  const __m512i count = _mm512_i64gather_epi64(node.right_pulses, level.half_counts.data(), 8);
-  const __m512d reciprocal = _mm512_i64gather_pd(node.right_pulses, level.half_reciprocals.data(), 8);
-  node.left_index = divide(_mm512_sub_epi64(index, offset), count, reciprocal, &node.right_index);
-  return node;
+  for (int step = 8; step > 0; step /= 2) {
+    const __m512i t = _mm512_or_si512(search.j, _mm512_set1_epi32(step));
+    __m512i entry = _mm512_permutex2var_epi32(entries[0], t, entries[1]);
+    if (pulses >= 32) {
+      entry = _mm512_mask_mov_epi32(entry, _mm512_test_epi32_mask(t, _mm512_set1_epi32(32)),
+                                    _mm512_permutex2var_epi32(entries[2], t, entries[3]));
+    }
+    search.step(t, entry);
+  }
+  return search;
+}
+
+// Two nodes of dimension 8 with K <= 31 side by side, so that one's searches fill the other's waits. The first steps
+// look a column j up by k in registers, the last two gather.
+template <class Sink>
+inline void walk_small_eights(const Lookup& lookup, int first, const __m512i (&k)[2], const __m512i (&index)[2],
+                              Sink& sink) {
+  const PyramidTables::Level& level = lookup.tables.level(8);
+  const uint32_t* columns = level.columns.data();
+  const __m512i zero = _mm512_setzero_si512();
+  Search search[2] = {{index[0], zero, zero}, {index[1], zero, zero}};
+  const auto entry = [columns](int j, __m512i pulses) {
+    return _mm512_permutex2var_epi32(_mm512_loadu_si512(columns + 32 * j), pulses,
+                                     _mm512_loadu_si512(columns + 32 * j + 16));
+  };
+  const auto either = [](__m512i j, int bit, __m512i without, __m512i with) {
+    return _mm512_mask_mov_epi32(without, _mm512_test_epi32_mask(j, _mm512_set1_epi32(bit)), with);
+  };
+  const bool many = lookup.pulses >= 16;
+  for (int node = 0; many && node < 2; ++node) search[node].step(_mm512_set1_epi32(16), entry(16, k[node]));
+  for (int node = 0; node < 2; ++node) {
+    const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(8));
+    __m512i reached = entry(8, k[node]);
+    if (many) reached = either(t, 16, reached, entry(24, k[node]));
+    search[node].step(t, reached);
+  }
+  for (int node = 0; node < 2; ++node) {
+    const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(4));
+    __m512i reached = either(t, 8, entry(4, k[node]), entry(12, k[node]));
+    if (many) reached = either(t, 16, reached, either(t, 8, entry(20, k[node]), entry(28, k[node])));
+    search[node].step(t, reached);
+  }
+  for (int step = 2; step > 0; --step) {
+    for (int node = 0; node < 2; ++node) {
+      const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(step));
+      const __m512i place = _mm512_add_epi32(_mm512_slli_epi32(t, 5), k[node]);
+      search[node].step(t, _mm512_i32gather_epi32(place, columns, 4));
+    }
+  }
+  for (int node = 0; node < 2; ++node) {
+    divide_small_eight(lookup, first + 8 * node, k[node], search[node].j,
+                       _mm512_sub_epi32(index[node], search[node].offset), sink);
+  }
+}
+
+// Pulses and indices of a wide node's halves.
+struct Halves {
+  __m512i pulses[2];
+  Wide index[2];
+};
+
+// Divides what is left of a wide node's index among its halves.
+inline Halves divide_wide(const PyramidTables::Level& level, __m512i k, __m512i j, const Wide& rest) {
+  Halves halves;
+  halves.pulses[0] = j;
+  halves.pulses[1] = _mm512_sub_epi32(k, j);
+  const auto divide_half = [&level](__m256i right, __m512i value, __m512i* remainder) {
+    const __m512i count = _mm512_i32gather_epi64(right, level.half_counts.data(), 8);
+    const __m512d reciprocal = _mm512_i32gather_pd(right, level.half_reciprocals.data(), 8);
+    return divide(value, count, reciprocal, remainder);
+  };
+  const __m512i right = halves.pulses[1];
+  halves.index[0].low = divide_half(_mm512_castsi512_si256(right), rest.low, &halves.index[1].low);
+  halves.index[0].high = divide_half(_mm512_extracti64x4_epi64(right, 1), rest.high, &halves.index[1].high);
+  return halves;
+}
+
+// The root, K <= 63: a search among the offsets' leading bits finds j or, when those are equal, a larger one.
+inline Halves split_root(const PyramidTables::Level& level, int pulses, const Wide& index) {
+  const auto shift = static_cast<unsigned>(level.coarse_shift);
+  const __m512i leading = narrow({_mm512_srli_epi64(index.low, shift), _mm512_srli_epi64(index.high, shift)});
+  __m512i j = search_row(level.coarse.data(), pulses, leading).j;
+  for (;;) {
+    const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(j), level.offsets.data(), 8),
+                         _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(j, 1), level.offsets.data(), 8)};
+    const auto above = static_cast<__mmask16>(_mm512_cmpgt_epu64_mask(offset.low, index.low) |
+                                              _mm512_cmpgt_epu64_mask(offset.high, index.high) << 8);
+    if (above == 0) {
+      return divide_wide(level, _mm512_set1_epi32(pulses), j,
+                         {_mm512_sub_epi64(index.low, offset.low), _mm512_sub_epi64(index.high, offset.high)});
+    }
+    j = _mm512_mask_sub_epi32(j, above, j, _mm512_set1_epi32(1));
+  }
+}
+
+// Any wide node, by binary search in memory.
+inline Halves split(const PyramidTables::Level& level, bool root, __m512i k, const Wide& index) {
+  const __m512i row = root ? _mm512_setzero_si512() : _mm512_slli_epi32(k, static_cast<unsigned>(level.row_shift));
+  __m512i j = row;
+  Wide offset = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  for (int step = 1 << (level.row_shift - 1); step > 0; step /= 2) {
+    const __m512i t = _mm512_add_epi32(j, _mm512_set1_epi32(step));
+    const __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(t), level.offsets.data(), 8);
+    const __m512i high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(t, 1), level.offsets.data(), 8);
+    const __mmask8 up_low = _mm512_cmpge_epu64_mask(index.low, low);
+    const __mmask8 up_high = _mm512_cmpge_epu64_mask(index.high, high);
+    j = _mm512_mask_mov_epi32(j, static_cast<__mmask16>(up_low | up_high << 8), t);
+    offset = {_mm512_mask_mov_epi64(offset.low, up_low, low), _mm512_mask_mov_epi64(offset.high, up_high, high)};
+  }
+  return divide_wide(level, k, _mm512_sub_epi32(j, row),
+                     {_mm512_sub_epi64(index.low, offset.low), _mm512_sub_epi64(index.high, offset.high)});
 }
 
 template <int D, bool Small, bool Root, class Sink>
@@ -171,15 +262,18 @@ inline void walk(const Lookup& lookup, int first, __m512i k, const Wide& index, 
   } else if constexpr (D == 4) {
     walk_four<Small>(lookup, first, k, narrow(index), sink);
   } else if constexpr (D == 8 && Small) {
-    walk_small_eight<Root>(lookup, first, k, narrow(index), sink);
+    // The root alone; others come in twos.
+    const Search search = search_row(lookup.tables.level(8).coarse.data(), lookup.pulses, narrow(index));
+    divide_small_eight(lookup, first, k, search.j, _mm512_sub_epi32(search.index, search.offset), sink);
   } else {
-    const Wide pulses = widen(k);
-    const WideNode low = split(lookup.tables.level(D), Root, pulses.low, index.low);
-    const WideNode high = split(lookup.tables.level(D), Root, pulses.high, index.high);
-    walk<D / 2, Small, false>(lookup, first, narrow({low.left_pulses, high.left_pulses}),
-                              Wide{low.left_index, high.left_index}, sink);
-    walk<D / 2, Small, false>(lookup, first + D / 2, narrow({low.right_pulses, high.right_pulses}),
-                              Wide{low.right_index, high.right_index}, sink);
+    const PyramidTables::Level& level = lookup.tables.level(D);
+    const Halves halves = Root && D > 8 ? split_root(level, lookup.pulses, index) : split(level, Root, k, index);
+    if constexpr (D == 16 && Small) {
+      walk_small_eights(lookup, first, halves.pulses, {narrow(halves.index[0]), narrow(halves.index[1])}, sink);
+    } else {
+      walk<D / 2, Small, false>(lookup, first, halves.pulses[0], halves.index[0], sink);
+      walk<D / 2, Small, false>(lookup, first + D / 2, halves.pulses[1], halves.index[1], sink);
+    }
   }
 }
 

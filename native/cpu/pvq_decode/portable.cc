@@ -37,7 +37,7 @@ void decode_point(const PyramidTables& tables, int k, uint64_t index, float* p) 
   if constexpr (D == 2) {
     decode_pair(k, index, p);
   } else if (D == 4 && k <= QuadTable::max_pulses) {
-    const uint32_t packed = tables.quads->points()[tables.quads->base()[k] + index];
+    const uint32_t packed = tables.quads->points()[tables.quads->base[k] + index];
     for (int i = 0; i < 4; ++i) p[i] = static_cast<float>(static_cast<int8_t>(packed >> (8 * i)));
   } else {
     const int j = counts.left_pulses(D, k, index);
