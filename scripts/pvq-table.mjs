@@ -24,7 +24,7 @@ function* candidates(dimension, bits) {
   let last = 0
   for (; pulses >= 1; pulses--) {
     const levels = Number((1n << BigInt(bits)) / native.pvqCount(dimension, pulses))
-    if (levels > 2 * typical + 4) return
+    if (levels > 2 * typical + 16) return
     if (levels < 1 || (levels > 16 && levels < 1.04 * last)) continue
     last = levels
     yield { pulses, levels }

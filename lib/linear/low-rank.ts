@@ -21,12 +21,12 @@ const MAGNITUDE_FLOOR = 1e-4
 /** Values that share one scale, along the contraction axis. */
 const BLOCK = 16
 
-/** Throws CALIBRATION_REQUIRED when the method needs statistics of the inputs that are not there. */
-export function checkCalibrated(method: LowRankMethod, calibrated: boolean): void {
+/** Throws CALIBRATION_REQUIRED when the method needs statistics of the inputs and there is no `what` to take them from. */
+export function checkCalibrated(method: LowRankMethod, calibrated: boolean, what = 'a hessian'): void {
   if (method !== 'lqer' && !calibrated) {
     throw new PyramidionError(
       'CALIBRATION_REQUIRED',
-      `lowRank.method ${method} needs statistics of the inputs (a Hessian)`,
+      `the low-rank method ${method} needs ${what}: it weighs errors by what the layer sees`,
     )
   }
 }

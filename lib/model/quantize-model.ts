@@ -1,0 +1,126 @@
+/**
+ * Quantizes a whole model into a folder that loads without the original. Options are checked here, in the caller's thread;
+ * the work runs in a worker thread (quantize-job.ts), one tensor at a time.
+ */
+import { PyramidionError } from '../errors.js'
+import { checkCalibrated, type LowRankMethod, lowRankMethods } from '../linear/low-rank.js'
+import { checkBits } from '../linear/quantize-linear.js'
+import { checkSeed } from '../linear/rotation.js'
+import { checkInteger } from '../quantizers/matrix-values.js'
+import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer.js'
+import { type CallOptions, runInWorker } from '../worker/worker-host.js'
+
+export interface QuantizeModelOptions extends CallOptions {
+  /** Bits a weight of the linear layers (the projections of attention and MLP), everything stored for them counted; 1 to 8. */
+  bits: number
+  /** The folder to make. It appears, whole, at the very end. */
+  output: string
+  /** Default `pvq`; `integer` and `mxint` are baselines. */
+  quantizer?: QuantizerName
+  /** Rank of the low-rank correction inside `bits`; `auto` where it beats the same bits spent on the codes. Default 0. */
+  rank?: number | 'auto'
+  /** Default `lqer`; `l2qer` and `qera` need `calibration`. */
+  lowRank?: LowRankMethod
+  /** Quantizes the embedding and the head too, 1 to 8. By default they keep their precision. */
+  embeddingBits?: number
+  /** Text like what the model will read. At most 32,768 tokens of it are used, and only where there is a correction. */
+  calibration?: string | string[]
+  /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
+  seed?: number
+  /** Replace a model at `output`. Default false. */
+  overwrite?: boolean
+}
+
+/** One quantized weight. */
+export interface LayerReport {
+  name: string
+  rows: number
+  columns: number
+  /** Everything stored for it. */
+  bitsPerWeight: number
+  /** Of its low-rank correction; 0 for none. */
+  rank: number
+  /** Sum of squared errors of the weights over the sum of their squares. */
+  relativeSquaredError: number
+}
+
+export interface QuantizeModelResult {
+  /** Bits of all stored tensors over all parameters of the model. */
+  bitsPerWeight: number
+  /** The same for the linear layers. */
+  linearBitsPerWeight: number
+  /** Of all files in the folder. */
+  bytes: number
+  seconds: number
+  /** Largest resident set of this process so far. */
+  peakMemoryBytes: number
+  /** In the order of computation. */
+  layers: LayerReport[]
+}
+
+/** What the job needs: options with their defaults, ready for a structured clone. */
+export interface QuantizePayload {
+  source: string
+  output: string
+  bits: number
+  quantizer: QuantizerName
+  rank: number | 'auto'
+  lowRank: LowRankMethod
+  embeddingBits?: number
+  calibration: string[]
+  seed: number
+  overwrite: boolean
+}
+
+/**
+ * Quantizes the model at `source`, a Hugging Face folder or a GGUF file. A run that was interrupted leaves
+ * `<output>.partial` and resumes from it, to the same bytes, when called again with the same arguments.
+ *
+ * @throws before any work starts: INVALID_ARGUMENT, RATE_OUT_OF_RANGE, CALIBRATION_REQUIRED, EMPTY for calibration without
+ *   a token, OUTPUT_EXISTS, and what openModel throws for a broken or unknown source; later NOT_FINITE for weights that hold
+ *   NaN or an infinity, WRITE_FAILED, ABORTED.
+ */
+export async function quantizeModel(source: string, options: QuantizeModelOptions): Promise<QuantizeModelResult> {
+  const { signal, onProgress } = options
+  const payload = checkedPayload(source, options)
+  const started = performance.now()
+  const job = new URL('./quantize-job.js', import.meta.url)
+  const result = await runInWorker<Omit<QuantizeModelResult, 'seconds'>>(job, payload, { signal, onProgress })
+  return { ...result, seconds: (performance.now() - started) / 1000 }
+}
+
+function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
+  const { bits, output, embeddingBits } = options
+  const { quantizer = 'pvq', rank = 0, lowRank = 'lqer', calibration = [], seed = 0, overwrite = false } = options
+  checkPath('source', source)
+  checkPath('output', output)
+  checkBits('bits', bits)
+  if (embeddingBits !== undefined) checkBits('embeddingBits', embeddingBits)
+  checkChoice('quantizer', quantizer, quantizerNames)
+  checkChoice('lowRank', lowRank, lowRankMethods)
+  if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
+  checkSeed(seed)
+  const texts = checkedTexts(calibration)
+  if (rank !== 0) checkCalibrated(lowRank, texts.length > 0, 'calibration text')
+  return { source, output, bits, quantizer, rank, lowRank, embeddingBits, calibration: texts, seed, overwrite }
+}
+
+function checkPath(name: string, path: string): void {
+  if (typeof path === 'string' && path !== '') return
+  throw new PyramidionError('INVALID_ARGUMENT', `${name} must be a path, got ${JSON.stringify(path)}`)
+}
+
+function checkChoice(name: string, value: string, choices: readonly string[]): void {
+  if (choices.includes(value)) return
+  throw new PyramidionError('INVALID_ARGUMENT', `${name} must be one of ${choices.join(', ')}, got ${value}`)
+}
+
+function checkedTexts(calibration: string | string[]): string[] {
+  const texts = typeof calibration === 'string' ? [calibration] : calibration
+  if (!Array.isArray(texts) || texts.some(text => typeof text !== 'string')) {
+    throw new PyramidionError('INVALID_ARGUMENT', 'calibration must be a text or an array of texts')
+  }
+  if (texts.some(text => text.trim() === ''))
+    throw new PyramidionError('EMPTY', 'calibration holds a text with nothing in it')
+  return texts
+}
