@@ -30,8 +30,13 @@ export async function readText(path: string, optional = false): Promise<string |
   }
 }
 
+/** Far deeper than any file here; code that walks JSON recursively, the runtime's own included, then cannot overflow. */
+const maximumNesting = 100
+
 /** Parses the text of a JSON object. `where` starts the error message. */
 export function parseJsonObject(text: string, where: string): UntrustedObject {
+  if (nesting(text) > maximumNesting)
+    throw new PyramidionError('INVALID_FILE', `${where}: JSON is nested more than ${maximumNesting} deep`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -48,6 +53,25 @@ export async function readJsonObject(path: string): Promise<UntrustedObject> {
   return parseJsonObject(await readText(path), path)
 }
 
+/** How deep brackets are nested, quoted ones left out. */
+function nesting(text: string): number {
+  let depth = 0
+  let deepest = 0
+  for (let at = 0; at < text.length; ++at) {
+    const character = text[at]
+    if (character === '"') at = endOfString(text, at)
+    else if (character === '{' || character === '[') deepest = Math.max(deepest, ++depth)
+    else if (character === '}' || character === ']') --depth
+  }
+  return deepest
+}
+
+/** Position of the quote that ends the string starting at `at`, or the text's end when there is none. */
+function endOfString(text: string, at: number): number {
+  for (++at; at < text.length && text[at] !== '"'; ++at) if (text[at] === '\\') ++at
+  return at
+}
+
 /**
  * The first key that occurs twice in one object of `text`, which must be valid JSON. JSON.parse keeps the last of
  * several equal keys silently, so two readers could see different files.
@@ -62,7 +86,7 @@ export function duplicateKey(text: string): string | undefined {
     else if (character === '}' || character === ']') open.pop()
     else if (character === '"') {
       const start = at
-      while (text[++at] !== '"') if (text[at] === '\\') ++at
+      at = endOfString(text, at)
       const keys = open.at(-1)
       if (!keys || !isFollowedByColon(text, at + 1)) continue
       const key = JSON.parse(text.slice(start, at + 1)) as string

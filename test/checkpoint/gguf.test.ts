@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gguf } from '@huggingface/gguf'
+import { BinaryFile } from '../../dist/checkpoint/binary-file.js'
+import { readGgufHeader } from '../../dist/checkpoint/gguf-header.js'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import { expectError, expectSuccessOrCleanError } from './expect-error.js'
 import { ggufBytes, type Pair, type TensorSpec } from './gguf-bytes.js'
@@ -272,6 +275,23 @@ describe('a GGUF file', () => {
       await expectSuccessOrCleanError(action, `seed ${seed}, round ${round}`)
     }
     await file.close()
+  })
+
+  it('means the same to @huggingface/gguf', async () => {
+    const path = fileOf(ggufBytes([...pairs, ['list', 'string[]', ['é', '']], ['big', 'uint64', 7n]], tensors).bytes)
+    const reference = await gguf(path, { allowLocalFile: true })
+    const file = await BinaryFile.open(path)
+    const header = await readGgufHeader(file)
+    await file.close()
+    for (const [key, value] of header.metadata) {
+      const other = (reference.metadata as Record<string, unknown>)[key]
+      assert.deepEqual(typeof other === 'bigint' ? Number(other) : other, value, key)
+    }
+    assert.equal(BigInt(header.dataStart), reference.tensorDataOffset)
+    assert.deepEqual(
+      header.tensors.map(({ name, dimensions, type, offset }) => [name, dimensions, type, offset]),
+      reference.tensorInfos.map(({ name, shape, dtype, offset }) => [name, shape.map(Number), dtype, Number(offset)]),
+    )
   })
 
   it('of a real model opens from its folder', async function () {

@@ -106,6 +106,8 @@ describe('safetensors', () => {
       ['[]', /JSON object/],
       ['{"a"', /not valid JSON/],
       ['nul', /not valid JSON/],
+      ['{"a":"', /not valid JSON/],
+      [`{"a":${'['.repeat(1e6)}${']'.repeat(1e6)}}`, /nested more than 100 deep/],
     ]
     for (const [header, message] of cases) await refused(safetensorsBytes(header, data), message)
   })
