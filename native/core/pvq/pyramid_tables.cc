@@ -22,20 +22,16 @@ PyramidTables::PyramidTables(int dimension, int pulses, std::shared_ptr<const Qu
         level.offsets.push_back(j <= k ? counts.offset(d, k, j) : no_offset);
       }
     }
-    if (pulses < 32 && d == 8 && d < dimension) {
-      for (int j = 0; j < 32; ++j) {
-        for (int k = 0; k < 32; ++k) {
+    if (pulses < 64 && (d == 8 || d == dimension)) {
+      const uint64_t largest = d == dimension ? counts.count() : counts.count(d, pulses);
+      while ((largest - 1) >> level.coarse_shift >= uint64_t{1} << 31) ++level.coarse_shift;
+      const int places = pulses < 32 && d < dimension ? 32 : 64;
+      for (int j = 0; j < places; ++j) {
+        for (int k = d == dimension ? pulses : 0; k < (d == dimension ? pulses + 1 : places); ++k) {
           const bool inside = k <= pulses && j <= k;
-          level.columns.push_back(inside ? static_cast<uint32_t>(counts.offset(d, k, j)) : no_offset32);
+          level.coarse.push_back(inside ? static_cast<uint32_t>(counts.offset(d, k, j) >> level.coarse_shift)
+                                        : no_offset32);
         }
-      }
-    }
-    if (pulses < 64 && d == dimension) {
-      while ((counts.count() - 1) >> level.coarse_shift >= uint64_t{1} << 31) ++level.coarse_shift;
-      for (int j = 0; j < 64; ++j) {
-        const bool inside = j <= pulses;
-        level.coarse.push_back(inside ? static_cast<uint32_t>(counts.offset(d, pulses, j) >> level.coarse_shift)
-                                      : no_offset32);
       }
     }
     for (int k = 0; k < width; ++k) {

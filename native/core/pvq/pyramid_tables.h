@@ -29,10 +29,9 @@ struct PyramidTables {
     // is never above the true quotient.
     std::vector<uint64_t> half_counts;
     std::vector<double> half_reciprocals;
-    // For d = 8 < D and K <= 31, where N(8,K) < 2^31: columns[32 j + k] = offset(8,k,j), or 2^32 - 1 for j > k.
-    std::vector<uint32_t> columns;
-    // For d = D and K <= 63: offset(D,K,j) / 2^coarse_shift, below 2^31, then 2^32 - 1 up to 64 entries; no shift for
-    // d = 8 and K <= 31.
+    // For searches in registers, when K <= 63: offsets / 2^coarse_shift, below 2^31, and 2^32 - 1 beyond j = k. For d =
+    // D coarse[j], 64 of them; for d = 8 < D coarse[W j + k] with W = 32 for K <= 31, 64 above. No shift for d = 8 and
+    // K <= 31.
     int coarse_shift = 0;
     std::vector<uint32_t> coarse;
   };

@@ -132,7 +132,7 @@ float dot(const PvqCode& code, const uint8_t* codes, const float* prepared) {
     Wide index;
     const __m512 level = levels.read(reader.read(codes, code.groups - g), &index);
     Product product{prepared};
-    walk<D, Small, true>(lookup, 0, pulses, index, product);
+    walk<D, Small>(lookup, pulses, index, product);
     total = _mm512_fmadd_ps(level, product.projection(), total);
     codes += 2 * code.bits;
     prepared += lanes * D;
@@ -152,7 +152,7 @@ void decode(const PvqCode& code, const uint8_t* codes, float scale, float* out) 
     Wide index;
     const __m512 level = levels.read(reader.read(codes, code.groups - g), &index);
     Points points;
-    walk<D, Small, true>(lookup, 0, pulses, index, points);
+    walk<D, Small>(lookup, pulses, index, points);
     const __m512 factor = _mm512_div_ps(_mm512_mul_ps(_mm512_set1_ps(scale), level), _mm512_sqrt_ps(points.square));
     for (int i = 0; i < D; ++i) {
       // Groups, or the end of the last one, that lie beyond the row.

@@ -154,46 +154,41 @@ inline Search search_row(const uint32_t* row, int pulses, __m512i index) {
   return search;
 }
 
-// Two nodes of dimension 8 with K <= 31 side by side, so that one's searches fill the other's waits. The first steps
-// look a column j up by k in registers, the last two gather.
-template <class Sink>
-inline void walk_small_eights(const Lookup& lookup, int first, const __m512i (&k)[2], const __m512i (&index)[2],
-                              Sink& sink) {
-  const PyramidTables::Level& level = lookup.tables.level(8);
-  const uint32_t* columns = level.columns.data();
-  const __m512i zero = _mm512_setzero_si512();
-  Search search[2] = {{index[0], zero, zero}, {index[1], zero, zero}};
-  const auto entry = [columns](int j, __m512i pulses) {
-    return _mm512_permutex2var_epi32(_mm512_loadu_si512(columns + 32 * j), pulses,
-                                     _mm512_loadu_si512(columns + 32 * j + 16));
-  };
-  const auto either = [](__m512i j, int bit, __m512i without, __m512i with) {
-    return _mm512_mask_mov_epi32(without, _mm512_test_epi32_mask(j, _mm512_set1_epi32(bit)), with);
-  };
-  const bool many = lookup.pulses >= 16;
-  for (int node = 0; many && node < 2; ++node) search[node].step(_mm512_set1_epi32(16), entry(16, k[node]));
-  for (int node = 0; node < 2; ++node) {
-    const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(8));
-    __m512i reached = entry(8, k[node]);
-    if (many) reached = either(t, 16, reached, entry(24, k[node]));
-    search[node].step(t, reached);
+// Step `Step` of the search below: the entry of place j | Step, j being a multiple of 2 Step; Base holds j's bits above
+// Bit.
+template <int Width, int Step, int Base = 0, int Bit = Width / 2>
+inline __m512i column_entry(const uint32_t* columns, __m512i j, __m512i k) {
+  if constexpr (Bit == Step) {
+    const uint32_t* column = columns + Width * (Base + Step);
+    const __m512i entry = _mm512_permutex2var_epi32(_mm512_loadu_si512(column), k, _mm512_loadu_si512(column + 16));
+    if constexpr (Width == 32) return entry;
+    return _mm512_mask_mov_epi32(
+        entry, _mm512_test_epi32_mask(k, _mm512_set1_epi32(32)),
+        _mm512_permutex2var_epi32(_mm512_loadu_si512(column + 32), k, _mm512_loadu_si512(column + 48)));
+  } else {
+    return _mm512_mask_mov_epi32(column_entry<Width, Step, Base, Bit / 2>(columns, j, k),
+                                 _mm512_test_epi32_mask(j, _mm512_set1_epi32(Bit)),
+                                 column_entry<Width, Step, Base + Bit, Bit / 2>(columns, j, k));
   }
+}
+
+// Two nodes of dimension 8 side by side, so that one's searches fill the other's waits. The first three steps look a
+// column j up by k in registers, the others gather.
+template <int Width>
+inline void search_columns(const uint32_t* columns, const __m512i (&k)[2], Search (&search)[2]) {
+  constexpr int third = Width / 8;
   for (int node = 0; node < 2; ++node) {
-    const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(4));
-    __m512i reached = either(t, 8, entry(4, k[node]), entry(12, k[node]));
-    if (many) reached = either(t, 16, reached, either(t, 8, entry(20, k[node]), entry(28, k[node])));
-    search[node].step(t, reached);
+    Search& s = search[node];
+    s.step(_mm512_set1_epi32(4 * third), column_entry<Width, 4 * third>(columns, s.j, k[node]));
+    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(2 * third)), column_entry<Width, 2 * third>(columns, s.j, k[node]));
+    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(third)), column_entry<Width, third>(columns, s.j, k[node]));
   }
-  for (int step = 2; step > 0; --step) {
+  for (int step = third / 2; step > 0; step /= 2) {
     for (int node = 0; node < 2; ++node) {
       const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(step));
-      const __m512i place = _mm512_add_epi32(_mm512_slli_epi32(t, 5), k[node]);
+      const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(t, _mm512_set1_epi32(Width)), k[node]);
       search[node].step(t, _mm512_i32gather_epi32(place, columns, 4));
     }
-  }
-  for (int node = 0; node < 2; ++node) {
-    divide_small_eight(lookup, first + 8 * node, k[node], search[node].j,
-                       _mm512_sub_epi32(index[node], search[node].offset), sink);
   }
 }
 
@@ -219,61 +214,99 @@ inline Halves divide_wide(const PyramidTables::Level& level, __m512i k, __m512i 
   return halves;
 }
 
-// The root, K <= 63: a search among the offsets' leading bits finds j or, when those are equal, a larger one.
-inline Halves split_root(const PyramidTables::Level& level, int pulses, const Wide& index) {
+inline __m512i leading_bits(const PyramidTables::Level& level, const Wide& index) {
   const auto shift = static_cast<unsigned>(level.coarse_shift);
-  const __m512i leading = narrow({_mm512_srli_epi64(index.low, shift), _mm512_srli_epi64(index.high, shift)});
-  __m512i j = search_row(level.coarse.data(), pulses, leading).j;
+  return narrow({_mm512_srli_epi64(index.low, shift), _mm512_srli_epi64(index.high, shift)});
+}
+
+// The halves of a wide node from a j found by the leading bits of its offsets, which is right or, where those are
+// equal, too large. row: where the node's offsets start.
+inline Halves split_at(const PyramidTables::Level& level, __m512i row, __m512i k, __m512i j, const Wide& index) {
   for (;;) {
-    const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(j), level.offsets.data(), 8),
-                         _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(j, 1), level.offsets.data(), 8)};
+    const __m512i place = _mm512_add_epi32(row, j);
+    const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(place), level.offsets.data(), 8),
+                         _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(place, 1), level.offsets.data(), 8)};
     const auto above = static_cast<__mmask16>(_mm512_cmpgt_epu64_mask(offset.low, index.low) |
                                               _mm512_cmpgt_epu64_mask(offset.high, index.high) << 8);
     if (above == 0) {
-      return divide_wide(level, _mm512_set1_epi32(pulses), j,
+      return divide_wide(level, k, j,
                          {_mm512_sub_epi64(index.low, offset.low), _mm512_sub_epi64(index.high, offset.high)});
     }
     j = _mm512_mask_sub_epi32(j, above, j, _mm512_set1_epi32(1));
   }
 }
 
+inline __m512i row_start(const PyramidTables::Level& level, __m512i k) {
+  return _mm512_slli_epi32(k, static_cast<unsigned>(level.row_shift));
+}
+
 // Any wide node, by binary search in memory.
-inline Halves split(const PyramidTables::Level& level, bool root, __m512i k, const Wide& index) {
-  const __m512i row = root ? _mm512_setzero_si512() : _mm512_slli_epi32(k, static_cast<unsigned>(level.row_shift));
+inline Halves split(const PyramidTables::Level& level, __m512i row, __m512i k, const Wide& index) {
   __m512i j = row;
-  Wide offset = {_mm512_setzero_si512(), _mm512_setzero_si512()};
   for (int step = 1 << (level.row_shift - 1); step > 0; step /= 2) {
     const __m512i t = _mm512_add_epi32(j, _mm512_set1_epi32(step));
     const __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(t), level.offsets.data(), 8);
     const __m512i high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(t, 1), level.offsets.data(), 8);
-    const __mmask8 up_low = _mm512_cmpge_epu64_mask(index.low, low);
-    const __mmask8 up_high = _mm512_cmpge_epu64_mask(index.high, high);
-    j = _mm512_mask_mov_epi32(j, static_cast<__mmask16>(up_low | up_high << 8), t);
-    offset = {_mm512_mask_mov_epi64(offset.low, up_low, low), _mm512_mask_mov_epi64(offset.high, up_high, high)};
+    const auto up = static_cast<__mmask16>(_mm512_cmpge_epu64_mask(index.low, low) |
+                                           _mm512_cmpge_epu64_mask(index.high, high) << 8);
+    j = _mm512_mask_mov_epi32(j, up, t);
   }
-  return divide_wide(level, k, _mm512_sub_epi32(j, row),
-                     {_mm512_sub_epi64(index.low, offset.low), _mm512_sub_epi64(index.high, offset.high)});
+  return split_at(level, row, k, _mm512_sub_epi32(j, row), index);
 }
 
-template <int D, bool Small, bool Root, class Sink>
-inline void walk(const Lookup& lookup, int first, __m512i k, const Wide& index, Sink& sink) {
-  if constexpr (D == 2) {
-    walk_pair(first, k, narrow(index), sink);
-  } else if constexpr (D == 4) {
-    walk_four<Small>(lookup, first, k, narrow(index), sink);
-  } else if constexpr (D == 8 && Small) {
-    // The root alone; others come in twos.
-    const Search search = search_row(lookup.tables.level(8).coarse.data(), lookup.pulses, narrow(index));
-    divide_small_eight(lookup, first, k, search.j, _mm512_sub_epi32(search.index, search.offset), sink);
-  } else {
-    const PyramidTables::Level& level = lookup.tables.level(D);
-    const Halves halves = Root && D > 8 ? split_root(level, lookup.pulses, index) : split(level, Root, k, index);
-    if constexpr (D == 16 && Small) {
-      walk_small_eights(lookup, first, halves.pulses, {narrow(halves.index[0]), narrow(halves.index[1])}, sink);
+// The root of a wide tree.
+inline Halves split_root(const PyramidTables::Level& level, int pulses, __m512i k, const Wide& index) {
+  const __m512i row = _mm512_setzero_si512();
+  if (pulses >= 64) return split(level, row, k, index);
+  return split_at(level, row, k, search_row(level.coarse.data(), pulses, leading_bits(level, index)).j, index);
+}
+
+// Two nodes of dimension 8 below the root.
+template <bool Small, class Sink>
+inline void walk_eights(const Lookup& lookup, int first, const Halves& nodes, Sink& sink) {
+  const PyramidTables::Level& level = lookup.tables.level(8);
+  const __m512i zero = _mm512_setzero_si512();
+  Search search[2];
+  for (int node = 0; node < 2; ++node) {
+    search[node] = {Small ? narrow(nodes.index[node]) : leading_bits(level, nodes.index[node]), zero, zero};
+  }
+  search_columns<Small ? 32 : 64>(level.coarse.data(), nodes.pulses, search);
+  for (int node = 0; node < 2; ++node) {
+    const __m512i k = nodes.pulses[node], j = search[node].j;
+    if constexpr (Small) {
+      const __m512i rest = _mm512_sub_epi32(search[node].index, search[node].offset);
+      divide_small_eight(lookup, first + 8 * node, k, j, rest, sink);
     } else {
-      walk<D / 2, Small, false>(lookup, first, halves.pulses[0], halves.index[0], sink);
-      walk<D / 2, Small, false>(lookup, first + D / 2, halves.pulses[1], halves.index[1], sink);
+      const Halves quads = split_at(level, row_start(level, k), k, j, nodes.index[node]);
+      for (int half = 0; half < 2; ++half) {
+        walk_four<false>(lookup, first + 8 * node + 4 * half, quads.pulses[half], narrow(quads.index[half]), sink);
+      }
     }
+  }
+}
+
+// The whole tree of a code: k holds K in every lane.
+template <int D, bool Small, class Sink>
+inline void walk(const Lookup& lookup, __m512i k, const Wide& index, Sink& sink) {
+  if constexpr (D == 2) {
+    walk_pair(0, k, narrow(index), sink);
+  } else if constexpr (D == 4) {
+    walk_four<Small>(lookup, 0, k, narrow(index), sink);
+  } else if constexpr (D == 8 && Small) {
+    const Search search = search_row(lookup.tables.level(8).coarse.data(), lookup.pulses, narrow(index));
+    divide_small_eight(lookup, 0, k, search.j, _mm512_sub_epi32(search.index, search.offset), sink);
+  } else {
+    const Halves halves = split_root(lookup.tables.level(D), lookup.pulses, k, index);
+    for (int half = 0; half < 2; ++half) {
+      if constexpr (D == 8) {
+        walk_four<false>(lookup, 4 * half, halves.pulses[half], narrow(halves.index[half]), sink);
+      } else if constexpr (D == 32) {
+        const PyramidTables::Level& level = lookup.tables.level(16);
+        const __m512i pulses = halves.pulses[half];
+        walk_eights<Small>(lookup, 16 * half, split(level, row_start(level, pulses), pulses, halves.index[half]), sink);
+      }
+    }
+    if constexpr (D == 16) walk_eights<Small>(lookup, 0, halves, sink);
   }
 }
 
