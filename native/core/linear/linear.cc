@@ -106,20 +106,28 @@ void Linear::forward_many(const float* x, size_t tokens, float* y, ThreadPool& p
 
   const size_t height = tile_rows(in), tiles = (out + height - 1) / height;
   std::atomic<size_t> next{0};
-  // One range a thread, so that each allocates its tile once.
+  // One range a thread, so that each allocates its buffers once.
   pool.parallel_for(std::min(tiles, pool.size()), 1, [&](size_t, size_t) {
-    AlignedBuffer<float> tile(height * in), factor(height * rank);
+    AlignedBuffer<float> tile(height * in), factor(height * rank), results(product.panel * height);
     for (size_t index = next++; index < tiles; index = next++) {
       const size_t first = index * height, rows = std::min(height, out - first);
       parts_.weights->decode_rows(first, rows, tile.data(), in);
-      product.multiply(tile.data(), in, 1, rows, inputs.data(), tokens, in, 1.0f, false, y + first, 1, out);
-      if (rank > 0) {
-        parts_.b->decode_rows(first, rows, factor.data(), rank);
-        product.multiply(factor.data(), rank, 1, rows, corrections.data(), tokens, rank, 1.0f, true, y + first, 1, out);
-      }
-      if (parts_.bias.empty()) continue;
-      for (size_t token = 0; token < tokens; ++token) {
-        for (size_t row = first; row < first + rows; ++row) y[token * out + row] += parts_.bias[row];
+      if (rank > 0) parts_.b->decode_rows(first, rows, factor.data(), rank);
+      // A panel of tokens at a time, its results gathered before they go out: y's rows may be a power of two apart,
+      // where single values of many rows would push each other out of the caches.
+      for (size_t token = 0; token < tokens; token += product.panel) {
+        const size_t count = std::min(product.panel, tokens - token);
+        product.multiply(tile.data(), in, 1, rows, inputs.data() + token * in, count, in, 1.0f, false, results.data(),
+                         1, rows);
+        if (rank > 0) {
+          product.multiply(factor.data(), rank, 1, rows, corrections.data() + token * rank, count, rank, 1.0f, true,
+                           results.data(), 1, rows);
+        }
+        for (size_t i = 0; i < count; ++i) {
+          float* result = y + (token + i) * out + first;
+          std::copy_n(results.data() + i * rows, rows, result);
+          for (size_t row = 0; row < rows && !parts_.bias.empty(); ++row) result[row] += parts_.bias[first + row];
+        }
       }
     }
   });
