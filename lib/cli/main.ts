@@ -37,7 +37,7 @@ Examples:
   .exitOverride()
 
 for (const build of [quantizeCommand, evaluateCommand, generateCommand, inspectCommand]) {
-  program.addCommand(build(interrupt.signal).exitOverride())
+  program.addCommand(build(interrupt.signal).copyInheritedSettings(program))
 }
 
 try {
