@@ -173,12 +173,6 @@ Napi::Value pvq_first_invalid_row(Call& call) {
 
 }  // namespace
 
-std::unique_ptr<PvqMatrix> pvq_matrix(const Argument& weights) {
-  StoredRows stored = stored_rows(weights);
-  const Span<uint16_t> row_scale = weights["rowScale"].array<uint16_t>(stored.rows);
-  return std::make_unique<PvqMatrix>(stored.rows, std::move(stored.layout), stored.codes.data, row_scale.data);
-}
-
 void register_pvq(Napi::Object exports) {
   export_function(exports, "pvqCount", pvq_count);
   export_function(exports, "pvqIndices", pvq_indices);

@@ -1,11 +1,10 @@
 // What other bindings need of PVQ: its arguments turned into core types.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "addon/arguments.h"
-#include "core/pvq/pvq_matrix.h"
+#include "core/pvq/pvq_code.h"
 
 namespace pyramidion {
 
@@ -14,8 +13,5 @@ PyramidCache& shared_pyramids();
 
 // PvqSegment[] of lib/native.ts.
 std::vector<PvqSegment> pvq_segments(const Argument& segments);
-
-// PvqWeights of lib/native.ts as a matrix, everything in it checked.
-std::unique_ptr<PvqMatrix> pvq_matrix(const Argument& weights);
 
 }  // namespace pyramidion

@@ -15,14 +15,16 @@ void pack_codes(const uint64_t* codes, size_t count, int bits, uint8_t* bytes) {
 }
 
 void unpack_codes(const uint8_t* bytes, size_t count, int bits, uint64_t* codes) {
-  const uint64_t mask = ~uint64_t{0} >> (64 - bits);
-  unsigned __int128 pending = 0;
-  int held = 0;
-  for (size_t i = 0; i < count; ++i) {
-    for (; held < bits; held += 8) pending |= static_cast<unsigned __int128>(*bytes++) << held;
-    codes[i] = static_cast<uint64_t>(pending) & mask;
-    pending >>= bits;
-    held -= bits;
+  const size_t size = packed_bytes(count, bits);
+  for (size_t i = 0, position = 0; i < count; ++i, position += bits) {
+    const size_t left = size - position / 8;
+    if (left >= 9) {
+      codes[i] = read_code(bytes, position, bits);
+    } else {
+      uint8_t last[9] = {};
+      std::memcpy(last, bytes + position / 8, left);
+      codes[i] = read_code(last, position % 8, bits);
+    }
   }
 }
 

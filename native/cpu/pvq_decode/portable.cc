@@ -2,24 +2,12 @@
 // division, down to four dimensions, where a table holds the points, or to two, where a closed form does.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "core/pvq/bit_stream.h"
 #include "cpu/pvq_decode/dispatch.h"
 
 namespace pyramidion {
 namespace {
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "codes are read as little-endian words");
-
-// The `bits` bits that start `position` bits into the stream.
-uint64_t read_code(const uint8_t* codes, size_t position, int bits) {
-  const int shift = static_cast<int>(position % 8);
-  uint64_t word;
-  std::memcpy(&word, codes + position / 8, sizeof(word));
-  word >>= shift;
-  if (shift + bits > 64) word |= static_cast<uint64_t>(codes[position / 8 + 8]) << (64 - shift);
-  return word & ~uint64_t{0} >> (64 - bits);
-}
 
 // Points of P(2,k) in tree order: one with j = 0 for each sign of the right, four for each 0 < j < k, two with j = k.
 // So index + 2 is 4 j and two sign bits, of which the left one is the lower when there is nothing on the right.
