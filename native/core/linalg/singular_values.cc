@@ -16,7 +16,7 @@ size_t sketch_size(size_t rank, size_t most) { return std::min(most, rank + std:
 
 constexpr int kMostIterations = 24;
 // The iteration ends when the share of the matrix's energy in the sketch grows by less than this.
-constexpr double kEnergyTolerance = 1e-5;
+constexpr double kEnergyTolerance = 1e-4;
 
 double energy(const std::vector<double>& values) {
   return std::inner_product(values.begin(), values.end(), values.begin(), 0.0);
