@@ -16,7 +16,7 @@ export interface DenseWeights {
 
 /**
  * A run of columns coded with one (D, K, L). Every segment but the last covers a whole number of groups; the last
- * group of the last segment is padded with zeros. In a row's bytes each segment starts on a byte.
+ * group of the last segment is padded, and decoders drop the padding. In a row's bytes each segment starts on a byte.
  */
 export interface PvqSegment {
   columns: number

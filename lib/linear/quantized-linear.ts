@@ -6,14 +6,13 @@ import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.j
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type NativeLinear, native } from '../native.js'
-import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
+import { checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
 import { sharedRotation } from './rotation.js'
 
 /** Weights that dequantizeAsync decodes before it lets the event loop run. */
 const SLICE_WEIGHTS = 1 << 20
-const MAXIMUM_TOKENS = 1 << 24
 
 export class QuantizedLinear {
   readonly outFeatures: number
@@ -89,7 +88,6 @@ export class QuantizedLinear {
   /** The same off the caller's thread; x must not change until it settles. */
   async forwardAsync(x: Float32Array, tokens = 1): Promise<Float32Array> {
     const { linear } = this.#parts
-    checkInteger('tokens', tokens, 1, MAXIMUM_TOKENS)
     checkMatrix(x, tokens, this.inFeatures, 'x')
     const y = new Float32Array(tokens * this.outFeatures)
     await linear.forwardAsync(x, tokens, y, false)

@@ -32,7 +32,7 @@ const HALF_INFINITY = 0x7c00
 
 /** One code, chosen by hand. */
 export interface PvqCodeOptions {
-  /** D, weights a group: 2, 4, 8, 16 or 32. */
+  /** D, weights a group: 2, 4, 8, 16 or 32; 1 only for indices and packing. */
   dimension: number
   /** K, pulses a group: at least 1. */
   pulses: number
@@ -62,9 +62,9 @@ export interface PvqRow {
  * not reach.
  */
 export function pvq(options: PvqCodeOptions | PvqRateOptions): PvqQuantizer {
-  if ('bits' in options && options.bits !== undefined) return quantizerForRate(options)
-  const { dimension, pulses, levels } = options as PvqCodeOptions
-  checkDimension(dimension)
+  if (!('pulses' in options)) return quantizerForRate(options)
+  const { dimension, pulses, levels } = options
+  if (dimension !== 1) checkDimension(dimension)
   checkInteger('pulses', pulses, 1, 32767)
   checkInteger('levels', levels, 1, 65536)
   const bits = codeBits({ dimension, pulses, levels })

@@ -69,7 +69,7 @@ class RowEncoder {
     row_.assign(values, values + layout_.columns);
     const double norm = root_mean_square(row_.data(), layout_.columns);
     if (!(norm <= largest_half)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
-    find_points();
+    find_points(static_cast<float>(norm));
     // A scale chosen for the levels and levels chosen for the scale, in turn; neither step can raise the error, but for
     // the rounding of the scale, after which the levels are chosen last.
     double scale = norm;
@@ -93,12 +93,15 @@ class RowEncoder {
     std::vector<double> boundary;
   };
 
-  void find_points() {
+  // Padding takes any value. Weights of the usual size give the last group the usual gain, for which the levels are
+  // made; those of a row shorter than a group are made for zeros.
+  void find_points(float usual) {
     const float* row = row_.data();
     for (size_t s = 0; s < parts_.size(); ++s) {
       const PvqCode& code = layout_.codes[s];
       Part& part = parts_[s];
-      groups_.assign(code.groups * code.dimension, 0);
+      const bool short_row = layout_.columns < static_cast<size_t>(code.dimension);
+      groups_.assign(code.groups * code.dimension, short_row ? 0 : usual);
       std::copy_n(row, code.columns, groups_.begin());
       search_(groups_.data(), code.groups, code.dimension, code.pulses, part.points.data());
       for (size_t g = 0; g < code.groups; ++g) {
