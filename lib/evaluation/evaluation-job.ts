@@ -82,7 +82,7 @@ function checkSameTokens(subject: Subject, reference: Subject, ids: Int32Array, 
   if (others.length !== ids.length || others.some((id, i) => id !== ids[i])) {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
-      'reference must have the model’s tokenizer: it reads the text as other tokens',
+      'reference must have the tokenizer of the model: it reads the text as other tokens',
     )
   }
 }

@@ -126,12 +126,9 @@ export class Model implements AsyncDisposable {
     payload: GeneratePayload,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<string, GenerationSummary, undefined> {
-    const end = await this.#turns.take(signal)
-    try {
-      return yield* this.#host.stream<string, GenerationSummary>(service, 'generate', payload, { signal })
-    } finally {
-      end()
-    }
+    // The turn ends with the job, not with the reader, who may forget about the stream.
+    const onSettled = await this.#turns.take(signal)
+    return yield* this.#host.stream<string, GenerationSummary>(service, 'generate', payload, { signal, onSettled })
   }
 
   /** Cancels what is pending (it fails with DISPOSED), ends the thread and frees the memory. May be called again. */

@@ -31,6 +31,9 @@ export interface ModelDescription {
   weightBytes: number
 }
 
+/** Of one answer: 4 GB. */
+const MOST_LOGITS = 2 ** 30
+
 let loaded: LoadedModel | undefined
 
 /** The model of this thread. */
@@ -88,6 +91,12 @@ export function logits({ ids, last }: { ids: Int32Array; last: boolean }, contex
   const { vocabularySize } = model.config
   cache.clear()
   if (last) return model.next(ids, cache, context.throwIfAborted)
+  if (ids.length * vocabularySize > MOST_LOGITS) {
+    throw new PyramidionError(
+      'INVALID_ARGUMENT',
+      `ids must be at most ${Math.floor(MOST_LOGITS / vocabularySize)} tokens for the logits of all, got ${ids.length}`,
+    )
+  }
   const all = new Float32Array(ids.length * vocabularySize)
   for (const { start, tokens, hidden } of model.run(ids, cache, context.throwIfAborted)) {
     model.head(hidden, tokens, all.subarray(start * vocabularySize, (start + tokens) * vocabularySize))

@@ -12,20 +12,26 @@ export class TurnQueue {
       end = resolve
     })
     this.#last = previous.then(() => own)
-    let onAbort: (() => void) | undefined
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(abortedError(signal?.reason))
-      if (signal?.aborted) onAbort()
-      signal?.addEventListener('abort', onAbort, { once: true })
-    })
     try {
-      await Promise.race([aborted, previous])
+      await unlessAborted(previous, signal)
       return end
     } catch (error) {
       end()
       throw error
-    } finally {
-      if (onAbort) signal?.removeEventListener('abort', onAbort)
     }
   }
+}
+
+/** `promise`, which never rejects, or ABORTED if the signal fires first. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(abortedError(signal.reason))
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    void promise.then(() => {
+      signal.removeEventListener('abort', onAbort)
+      resolve()
+    })
+  })
 }

@@ -75,12 +75,15 @@ export class WorkerHost {
     })
   }
 
-  /** Like {@link call}, for a job that emits: yields its pieces, returns its result. Leaving the loop cancels the job. */
+  /**
+   * Like {@link call}, for a job that emits: yields its pieces, returns its result. Leaving the loop cancels the job.
+   * `onSettled` is called when the job has ended, which may be long before everything is read.
+   */
   async *stream<Piece, Result>(
     module: URL,
     name: string,
     payload: unknown,
-    { signal, onProgress }: CallOptions = {},
+    { signal, onProgress, onSettled }: CallOptions & { onSettled?: () => void } = {},
   ): AsyncGenerator<Piece, Result, undefined> {
     const left = new AbortController()
     const pieces: Piece[] = []
@@ -96,6 +99,7 @@ export class WorkerHost {
     }).finally(() => {
       settled = true
       wake()
+      onSettled?.()
     })
     result.catch(() => {}) // Reported by the await below, if anyone is still reading.
     try {

@@ -132,6 +132,11 @@ describe('a loaded model', () => {
     assert.deepEqual(await Promise.all(prompts.map(text => collect(model.generate(text, options)))), alone)
   })
 
+  it('serves the next call although a reader forgot its stream', async () => {
+    await model.generate(prompt, { maxTokens: 5 }).next()
+    assert.equal((await model.logits([1], { last: true })).length, 2048)
+  })
+
   it('lets a queued call go at once when its signal fires', async () => {
     const running = model.generate(prompt, { maxTokens: 40 })
     await running.next()
