@@ -4,9 +4,9 @@ namespace pyramidion {
 namespace {
 
 constexpr DenseFormat kFormats[] = {
-    {"f32", 1, 4, &FloatKernels::decode_f32},      {"f16", 1, 2, &FloatKernels::decode_f16},
-    {"bf16", 1, 2, &FloatKernels::decode_bf16},    {"q8_0", 32, 34, &FloatKernels::decode_q8_0},
-    {"q4_0", 32, 18, &FloatKernels::decode_q4_0},  {"q4_1", 32, 20, &FloatKernels::decode_q4_1},
+    {"f32", 1, 4, &FloatKernels::decode_f32},       {"f16", 1, 2, &FloatKernels::decode_f16},
+    {"bf16", 1, 2, &FloatKernels::decode_bf16},     {"q8_0", 32, 34, &FloatKernels::decode_q8_0},
+    {"q4_0", 32, 18, &FloatKernels::decode_q4_0},   {"q4_1", 32, 20, &FloatKernels::decode_q4_1},
     {"q4_k", 256, 144, &FloatKernels::decode_q4_k}, {"q6_k", 256, 210, &FloatKernels::decode_q6_k},
 };
 

@@ -34,9 +34,7 @@ class IntegerMatrix : public EncodedMatrix {
   IntegerMatrix(size_t rows, size_t columns, const IntegerSettings& settings, IntegerRows stored)
       : EncodedMatrix(rows, columns), settings_(settings), stored_(std::move(stored)) {}
 
-  size_t bytes() const override {
-    return stored_.codes.size() + 2 * (stored_.scales.size() + stored_.minimums.size());
-  }
+  size_t bytes() const override { return stored_.codes.size() + 2 * (stored_.scales.size() + stored_.minimums.size()); }
   void decode_rows(size_t first, size_t count, float* out, size_t stride) const override;
 
  private:

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/matrix/small_codes.h"
+#include "cpu/floats/kernels.h"
 
 namespace pyramidion {
 namespace {
@@ -44,17 +45,14 @@ MxintRows encode_mxint_rows(const float* values, size_t rows, size_t columns, co
 
 void MxintMatrix::decode_rows(size_t first, size_t count, float* out, size_t stride) const {
   const size_t row_bytes = small_code_bytes(columns(), settings_.bits), blocks = settings_.blocks(columns());
-  const unsigned sign = 1u << (settings_.bits - 1);
-  std::vector<uint8_t> codes(columns());
+  const auto sign = static_cast<float>(1u << (settings_.bits - 1));
+  const FloatKernels& kernels = float_kernels();
   for (size_t row = first; row < first + count; ++row, out += stride) {
-    unpack_small_codes(stored_.codes.data() + row * row_bytes, columns(), settings_.bits, codes.data());
+    kernels.unpack_codes(stored_.codes.data() + row * row_bytes, columns(), settings_.bits, out);
     for (size_t block = 0; block < blocks; ++block) {
       const size_t begin = block * settings_.block_size, end = std::min(columns(), begin + settings_.block_size);
       const float unit = std::ldexp(1.0f, stored_.exponents[row * blocks + block] - kBias);
-      for (size_t i = begin; i < end; ++i) {
-        const float magnitude = unit * static_cast<float>(codes[i] & (sign - 1));
-        out[i] = codes[i] & sign ? -magnitude : magnitude;
-      }
+      kernels.scale_signed_codes(unit, sign, out + begin, end - begin);
     }
   }
 }

@@ -1,4 +1,5 @@
 // Codes of 1 to 8 bits in a little-endian bit stream, bit 0 first: what integer and MXINT rows are made of.
+// FloatKernels::unpack_codes reads them.
 #pragma once
 
 #include <cstddef>
@@ -18,21 +19,6 @@ inline void pack_small_codes(const uint8_t* codes, size_t count, unsigned bits, 
     for (; held >= 8; held -= 8, pending >>= 8) *bytes++ = static_cast<uint8_t>(pending);
   }
   if (held > 0) *bytes = static_cast<uint8_t>(pending);
-}
-
-inline void unpack_small_codes(const uint8_t* bytes, size_t count, unsigned bits, uint8_t* codes) {
-  const uint32_t mask = (1u << bits) - 1;
-  uint32_t pending = 0;
-  unsigned held = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (held < bits) {
-      pending |= static_cast<uint32_t>(*bytes++) << held;
-      held += 8;
-    }
-    codes[i] = static_cast<uint8_t>(pending & mask);
-    pending >>= bits;
-    held -= bits;
-  }
 }
 
 }  // namespace pyramidion

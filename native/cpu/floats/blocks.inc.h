@@ -62,7 +62,8 @@ void decode_q4_1(const uint8_t* bytes, size_t count, float* out) {
 
 // 256 values: f16 scale and minimum, 12 bytes of eight 6-bit scale and minimum pairs, 128 bytes of 4-bit codes. Pair
 // j < 4 is in the low six bits of bytes j and j + 4; pair j >= 4 has its low four bits in byte j + 4 and its high two
-// in the top of bytes j - 4 and j. Codes come as runs of 32 bytes: low halves are one group of 32, high halves the next.
+// in the top of bytes j - 4 and j. Codes come as runs of 32 bytes: low halves are one group of 32, high halves the
+// next.
 void decode_q4_k(const uint8_t* bytes, size_t count, float* out) {
   for (size_t first = 0; first < count; first += 256, bytes += 144) {
     const float scale = read_half(bytes), minimum = read_half(bytes + 2);
@@ -122,6 +123,45 @@ void decode_int8(const int8_t* values, const uint16_t* scales, size_t count, flo
       for (size_t i = 0; i < used; ++i) out[first + i] = scale * static_cast<float>(values[first + i]);
     }
   }
+}
+
+// Codes of 1 to 8 bits from a little-endian bit stream, as floats. Eight codes take `bits` bytes, and four of them fit
+// 32 bits at any width; the bytes read are those the codes are in.
+void unpack_codes(const uint8_t* bytes, size_t count, unsigned bits, float* out) {
+  typedef uint32_t Words __attribute__((vector_size(32)));
+  typedef int32_t Integers __attribute__((vector_size(32)));
+  typedef float Eight __attribute__((vector_size(32)));
+  const uint32_t mask = (1u << bits) - 1;
+  const Words shifts = {0, bits, 2 * bits, 3 * bits, 0, bits, 2 * bits, 3 * bits};
+  const auto unpack = [=](uint64_t word, float* to, size_t used) {
+    const uint32_t low = static_cast<uint32_t>(word), high = static_cast<uint32_t>(word >> 4 * bits);
+    const Words codes = (Words{low, low, low, low, high, high, high, high} >> shifts) & mask;
+    const Eight values = __builtin_convertvector((Integers)codes, Eight);
+    __builtin_memcpy(to, &values, used * sizeof(float));
+  };
+  const size_t size = (count * bits + 7) / 8;
+  size_t i = 0, at = 0;
+  for (; i + 8 <= count && at + 8 <= size; i += 8, at += bits) {
+    uint64_t word;
+    __builtin_memcpy(&word, bytes + at, sizeof(word));
+    unpack(word, out + i, 8);
+  }
+  for (; i < count; i += 8, at += bits) {
+    uint64_t word = 0;
+    for (size_t byte = 0; byte < 8 && at + byte < size; ++byte)
+      word |= static_cast<uint64_t>(bytes[at + byte]) << 8 * byte;
+    unpack(word, out + i, count - i < 8 ? count - i : 8);
+  }
+}
+
+// x = scale * (x - middle) + minimum
+void scale_codes(float scale, float middle, float minimum, float* x, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] = scale * (x[i] - middle) + minimum;
+}
+
+// Codes whose top bit, worth `sign`, makes the value negative: x = scale * x below it, -scale * (x - sign) from it on.
+void scale_signed_codes(float scale, float sign, float* x, size_t count) {
+  for (size_t i = 0; i < count; ++i) x[i] = x[i] < sign ? scale * x[i] : scale * (sign - x[i]);
 }
 
 }  // namespace pyramidion::PYRAMIDION_FLOATS

@@ -71,9 +71,8 @@ float exponentials(float* x, size_t count, float shift) {
 // sum e^(x[i] - shift), added up in double.
 double sum_exponentials(const float* x, size_t count, float shift) {
   Vector<double> sums[2] = {};
-  for_vectors(x, count, -1e30f, [&](size_t, size_t, FloatVector values) {
-    add_in_double(exponential(values - shift), sums);
-  });
+  for_vectors(x, count, -1e30f,
+              [&](size_t, size_t, FloatVector values) { add_in_double(exponential(values - shift), sums); });
   return sum_of<double>(sums[0] + sums[1]);
 }
 

@@ -18,7 +18,7 @@ constexpr size_t kBlockRows = 4;
 #endif
 
 template <class T>
-constexpr size_t kPanel = kPanelVectors * kLanes<T>;
+constexpr size_t kPanel = kPanelVectors* kLanes<T>;
 
 template <class T>
 void pack(const T* b, size_t row_stride, size_t column_stride, size_t rows, size_t depth, T* panels) {
@@ -46,7 +46,8 @@ void pack(const T* b, size_t row_stride, size_t column_stride, size_t rows, size
 
 // block[i][j] = sum_k a[i][k] * panel[k][j] for ROWS rows.
 template <class T, size_t ROWS>
-inline void multiply_block(const T* a, size_t row_stride, size_t column_stride, const T* panel, size_t depth, T* block) {
+inline void multiply_block(const T* a, size_t row_stride, size_t column_stride, const T* panel, size_t depth,
+                           T* block) {
   Vector<T> sums[ROWS][kPanelVectors] = {};
   for (size_t k = 0; k < depth; ++k) {
     Vector<T> values[kPanelVectors];

@@ -49,6 +49,12 @@ struct FloatKernels {
   BlockDecoder decode_f32, decode_f16, decode_bf16, decode_q8_0, decode_q4_0, decode_q4_1, decode_q4_k, decode_q6_k;
   // int8 values with an f16 scale for each 16.
   void (*decode_int8)(const int8_t* values, const uint16_t* scales, size_t count, float* out);
+  // Codes of 1 to 8 bits in a little-endian bit stream.
+  void (*unpack_codes)(const uint8_t* bytes, size_t count, unsigned bits, float* out);
+  // x = scale * (x - middle) + minimum
+  void (*scale_codes)(float scale, float middle, float minimum, float* x, size_t count);
+  // x = scale * x below `sign`, -scale * (x - sign) from it on
+  void (*scale_signed_codes)(float scale, float sign, float* x, size_t count);
 };
 
 // The table of the instruction set in use.

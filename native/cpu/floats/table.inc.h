@@ -31,6 +31,9 @@ const FloatKernels kernels = {
     decode_q4_k,
     decode_q6_k,
     decode_int8,
+    unpack_codes,
+    scale_codes,
+    scale_signed_codes,
 };
 
 }  // namespace pyramidion::PYRAMIDION_FLOATS
