@@ -84,17 +84,21 @@ bool PyramidCounts::contains(const int16_t* point) const {
 }
 
 uint64_t PyramidCounts::index_of(const int16_t* point) const {
-  int k[max_dimension];
-  uint64_t index[max_dimension];
-  for (int i = 0; i < dimension_; ++i) {
-    k[i] = std::abs(static_cast<int>(point[i]));
-    index[i] = point[i] < 0 ? 1 : 0;
+  if (dimension_ == 1) return point[0] < 0 ? 1 : 0;
+  // Pulses and indices of the nodes, a level at a time from the bottom.
+  uint32_t k[max_dimension / 2];
+  uint64_t index[max_dimension / 2];
+  for (int node = 0; node < dimension_ / 2; ++node) {
+    const int left = point[2 * node], right = point[2 * node + 1];
+    const uint32_t j = static_cast<uint32_t>(std::abs(left)), rest = static_cast<uint32_t>(std::abs(right));
+    index[node] = (j == 0 ? 0 : 4 * j - 2) + (left < 0 ? (rest == 0 ? 1 : 2) : 0) + (right < 0 ? 1 : 0);
+    k[node] = j + rest;
   }
-  for (int d = 2; d <= dimension_; d *= 2) {
+  for (int d = 4; d <= dimension_; d *= 2) {
     for (int node = 0; node < dimension_ / d; ++node) {
-      const int left = k[2 * node], right = k[2 * node + 1];
+      const int left = static_cast<int>(k[2 * node]), right = static_cast<int>(k[2 * node + 1]);
       index[node] = offset(d, left + right, left) + index[2 * node] * count(d / 2, right) + index[2 * node + 1];
-      k[node] = left + right;
+      k[node] = static_cast<uint32_t>(left + right);
     }
   }
   return index[0];

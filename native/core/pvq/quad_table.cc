@@ -5,19 +5,25 @@
 namespace pyramidion {
 
 QuadTable::QuadTable() {
+  // The points of two dimensions as 16 bits, by pulses; four dimensions are all pairs of them, in the order of the
+  // tree.
+  std::vector<uint32_t> pairs[max_pulses + 1];
   for (int k = 0; k <= max_pulses; ++k) {
-    const PyramidCounts pyramid(4, k);
+    const PyramidCounts pyramid(2, k);
+    for (uint64_t index = 0; index < pyramid.count(); ++index) {
+      int16_t point[2];
+      pyramid.point_of(index, point);
+      pairs[k].push_back(static_cast<uint8_t>(point[0]) | static_cast<uint32_t>(static_cast<uint8_t>(point[1])) << 8);
+    }
     base[k] = static_cast<uint32_t>(points_.size());
-    counts[k] = static_cast<uint32_t>(pyramid.count());
+    for (int j = 0; j <= k; ++j) {
+      for (uint32_t left : pairs[j]) {
+        for (uint32_t right : pairs[k - j]) points_.push_back(left | right << 16);
+      }
+    }
+    counts[k] = static_cast<uint32_t>(points_.size()) - base[k];
     // 2^-21 outweighs the three roundings of such a quotient.
     reciprocals[k] = (1 - 0x1p-21f) / static_cast<float>(counts[k]);
-    for (uint64_t index = 0; index < pyramid.count(); ++index) {
-      int16_t point[4];
-      pyramid.point_of(index, point);
-      uint32_t packed = 0;
-      for (int i = 0; i < 4; ++i) packed |= static_cast<uint32_t>(static_cast<uint8_t>(point[i])) << (8 * i);
-      points_.push_back(packed);
-    }
   }
 }
 

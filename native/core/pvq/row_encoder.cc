@@ -70,14 +70,10 @@ class RowEncoder {
     const double norm = root_mean_square(row_.data(), layout_.columns);
     if (!(norm <= largest_half)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
     find_points(static_cast<float>(norm));
-    // A scale chosen for the levels and levels chosen for the scale, in turn; neither step can raise the error, but for
-    // the rounding of the scale, after which the levels are chosen last.
-    double scale = norm;
-    uint16_t half = 0;
-    for (int round = 0; round < 2 && scale > 0; ++round) {
-      half = float_to_half(static_cast<float>(std::min(refit(scale), largest_half)));
-      scale = half_to_float(half);
-    }
+    // The levels that suit the root mean square, the scale that suits them, and the levels that suit that scale as f16
+    // rounds it.
+    const uint16_t half = norm > 0 ? float_to_half(static_cast<float>(std::min(refit(norm), largest_half))) : 0;
+    const double scale = half_to_float(half);
     if (scale > 0) choose_levels(scale);
     write(scale > 0, bytes);
     return half;
