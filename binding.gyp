@@ -1,9 +1,9 @@
 {
   # The same addon for those who build with node-gyp; CMakeLists.txt is the build that is tested.
   "variables": {
-    "core_sources": "<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|addon).*\\.cc$/.test(f) && !/(avx2|avx512)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")",
-    "avx2_sources": "<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx2\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")",
-    "avx512_sources": "<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"
+    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|addon).*\\.cc$/.test(f) && !/(avx2|avx512)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "avx2_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx2\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
   },
   "target_defaults": {
     "defines": ["NAPI_VERSION=8"],

@@ -12,7 +12,8 @@
 namespace pyramidion {
 
 PyramidCache& shared_pyramids() {
-  static PyramidCache cache;
+  // Never destroyed: jobs may outlast the start of process.exit().
+  static PyramidCache& cache = *new PyramidCache;
   return cache;
 }
 

@@ -174,6 +174,15 @@ describe('the life of the addon', () => {
     assert.equal(status, 7, output)
   })
 
+  it('ends with the process while weights are being encoded', () => {
+    const { status, output } = runScript(`
+      const segments = [{ columns: 512, dimension: 16, pulses: 24, levels: Float32Array.of(3, 4, 5) }]
+      addon.pvqEncodeAsync(new Float32Array(2000 * 512).fill(1), 2000, 512, segments)
+      setTimeout(() => process.exit(7), 20)
+    `)
+    assert.equal(status, 7, output)
+  })
+
   it('lets a process with nothing left to do end by itself', () => {
     const { status, output } = runScript(
       `addon.capabilities(); addon.addInPlace(new Float32Array(9), new Float32Array(9))`,

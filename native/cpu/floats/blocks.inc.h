@@ -28,10 +28,7 @@ void decode_f16(const uint8_t* bytes, size_t count, float* out) {
 }
 
 void decode_bf16(const uint8_t* bytes, size_t count, float* out) {
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t bits = static_cast<uint32_t>(read_u16(bytes + 2 * i)) << 16;
-    __builtin_memcpy(out + i, &bits, sizeof(bits));
-  }
+  for (size_t i = 0; i < count; ++i) out[i] = bfloat_to_float(read_u16(bytes + 2 * i));
 }
 
 // 32 values: f16 scale, 32 int8.
