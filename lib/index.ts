@@ -19,6 +19,7 @@ export type {
 } from './checkpoint/tokenizer.js'
 export { type ErrorCode, PyramidionError } from './errors.js'
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js'
+export { type Inspection, inspectModel, type WeightInspection } from './evaluation/inspect.js'
 export { type LayerError, type LayerErrorsOptions, layerErrors } from './evaluation/layer-errors.js'
 export type { Distribution } from './evaluation/summary.js'
 export type { WindowOptions } from './evaluation/windows.js'
