@@ -1,7 +1,7 @@
 // The PVQ codec by itself: relative squared error on Gaussian weights for the settings of the design's table, and the
 // speed of encoding, decoding and the fused matrix-vector product, in millions of weights a second.
 //
-//   node bench/codec.mjs [--weights 4194304] [--columns 4096] [--threads 1] [--json]
+//   node bench/codec.mjs [--weights 1048576] [--columns 4096] [--threads 1] [--json]
 //
 // PYRAMIDION_INSTRUCTION_SET=portable (or avx2) measures the slower forms.
 import { parseArgs } from 'node:util'
@@ -10,7 +10,7 @@ import { native } from '../dist/native.js'
 
 const { values: options } = parseArgs({
   options: {
-    weights: { type: 'string', default: String(2 ** 22) },
+    weights: { type: 'string', default: String(2 ** 20) },
     columns: { type: 'string', default: '4096' },
     threads: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
@@ -68,7 +68,7 @@ const results = settings.map(([dimension, pulses, levels, reference]) => {
   let encoded
   const encode = speed(() => {
     encoded = native.pvqEncode(values, rows, columns, segments)
-  }, 3)
+  }, 10)
   const weights = { format: 'pvq', rows, columns, segments, ...encoded }
   native.decodeRows(weights, 0, rows, decoded)
   let error = 0
@@ -87,7 +87,7 @@ const results = settings.map(([dimension, pulses, levels, reference]) => {
     error: error / norm,
     reference,
     encode,
-    decode: speed(() => native.decodeRows(weights, 0, rows, decoded), 5),
+    decode: speed(() => native.decodeRows(weights, 0, rows, decoded), 20),
     product: speed(() => linear.forward(x, 1, y, false), 20),
   }
 })
