@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(cmake make g++ libopenblas-dev libgfortran-12-dev)
+packages=(cmake make g++)
 if [ "${1:-}" = --tests ]; then packages+=(doctest-dev); fi
 
 missing=()

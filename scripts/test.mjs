@@ -3,6 +3,7 @@
 //   npm test                     everything
 //   npm test -- mocha native     only these suites
 import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 
 /** Runs a command, echoing what it prints. */
 function run(command, args, environment = {}) {
@@ -37,11 +38,13 @@ const count = (output, pattern) => Number(pattern.exec(output)?.[1] ?? 0)
 const tally = (status, passed, failed) => ({ passed, failed: status !== 0 && failed === 0 ? 1 : failed })
 
 /** Builds the C++ tests into `folder`, with the given sanitizers, and runs them. */
-const native = (folder, sanitizer) => async () => {
-  const options = sanitizer === undefined ? [] : [`--sanitize=${sanitizer}`]
-  const built = await run('node', ['scripts/build-native.mjs', '--tests', ...options])
-  if (built.status !== 0) return { passed: 0, failed: 1 }
-  const { status, output } = await run(`${folder}/pyramidion-tests`, ['--no-colors=true'], {
+const native = (folder, sanitizers) => async () => {
+  const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', `-DPYRAMIDION_SANITIZE=${sanitizers}`]
+  for (const args of [configure, ['--build', folder, '--parallel', String(availableParallelism())]]) {
+    const { status } = await run('cmake', args)
+    if (status !== 0) return { passed: 0, failed: 1 }
+  }
+  const { status, output } = await run(`${folder}/native_tests`, ['--no-colors=true'], {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     TSAN_OPTIONS: 'halt_on_error=1',
   })
@@ -59,7 +62,7 @@ const suites = {
   lint: step('npx', 'biome', 'ci', '.'),
   build: step('npm', 'run', '--silent', 'build'),
   types: step('npx', 'tsc', '-p', 'test/tsconfig.json'),
-  native: native('build/native-tests'),
+  native: native('build/native-tests', ''),
   'native-address': native('build/asan', 'address,undefined'),
   'native-thread': native('build/tsan', 'thread'),
   mocha,
