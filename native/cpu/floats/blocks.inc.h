@@ -13,7 +13,13 @@ inline uint16_t read_u16(const uint8_t* bytes) {
   return value;
 }
 
-inline float read_half(const uint8_t* bytes) { return half_to_float(read_u16(bytes)); }
+inline float read_half(const uint8_t* bytes) {
+#if defined(__AVX2__)
+  return _cvtsh_ss(read_u16(bytes));
+#else
+  return half_to_float(read_u16(bytes));
+#endif
+}
 
 void decode_f32(const uint8_t* bytes, size_t count, float* out) { __builtin_memcpy(out, bytes, count * sizeof(float)); }
 
@@ -39,21 +45,40 @@ void decode_q8_0(const uint8_t* bytes, size_t count, float* out) {
   }
 }
 
-// 32 values: f16 scale, 16 bytes; byte i holds value i in its low half and value i + 16 in its high half.
+// 32 values scale * code + offset from 16 bytes: byte i holds value i in its low half and value i + 16 in its high
+// half.
+inline void decode_nibbles(const uint8_t* bytes, float scale, float offset, float* out) {
+  typedef int32_t Integers __attribute__((vector_size(64)));
+  typedef float Floats __attribute__((vector_size(64)));
+  Integers codes;
+  // g++ 12 converts vectors of bytes one element at a time.
+#if defined(__AVX512F__)
+  codes = (Integers)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+#elif defined(__AVX2__)
+  const __m256i halves[2] = {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))),
+                             _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + 8)))};
+  __builtin_memcpy(&codes, halves, sizeof(codes));
+#else
+  for (size_t i = 0; i < 16; ++i) codes[i] = bytes[i];
+#endif
+  const Floats low = __builtin_convertvector(codes & 15, Floats) * scale + offset;
+  const Floats high = __builtin_convertvector(codes >> 4, Floats) * scale + offset;
+  __builtin_memcpy(out, &low, sizeof(low));
+  __builtin_memcpy(out + 16, &high, sizeof(high));
+}
+
+// 32 values: f16 scale, 16 bytes of codes, value = scale * (code - 8).
 void decode_q4_0(const uint8_t* bytes, size_t count, float* out) {
   for (size_t first = 0; first < count; first += 32, bytes += 18, out += 32) {
     const float scale = read_half(bytes);
-    for (size_t i = 0; i < 16; ++i) out[i] = scale * static_cast<float>((bytes[2 + i] & 15) - 8);
-    for (size_t i = 0; i < 16; ++i) out[i + 16] = scale * static_cast<float>((bytes[2 + i] >> 4) - 8);
+    decode_nibbles(bytes + 2, scale, -8 * scale, out);
   }
 }
 
-// Like q4_0 with an f16 minimum after the scale: value = scale * code + minimum.
+// 32 values: f16 scale and minimum, 16 bytes of codes, value = scale * code + minimum.
 void decode_q4_1(const uint8_t* bytes, size_t count, float* out) {
   for (size_t first = 0; first < count; first += 32, bytes += 20, out += 32) {
-    const float scale = read_half(bytes), minimum = read_half(bytes + 2);
-    for (size_t i = 0; i < 16; ++i) out[i] = scale * static_cast<float>(bytes[4 + i] & 15) + minimum;
-    for (size_t i = 0; i < 16; ++i) out[i + 16] = scale * static_cast<float>(bytes[4 + i] >> 4) + minimum;
+    decode_nibbles(bytes + 4, read_half(bytes), read_half(bytes + 2), out);
   }
 }
 
