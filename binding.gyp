@@ -6,7 +6,7 @@
     "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
   },
   "target_defaults": {
-    "defines": ["NAPI_VERSION=8"],
+    "defines": ["NAPI_VERSION=8", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
     "include_dirs": ["native"],
     "cflags!": ["-O2", "-Wextra"],
     "cflags_cc": ["-std=c++17", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC"],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { threadId } from 'node:worker_threads'
 import { PyramidionError } from '../../dist/errors.js'
 import type { Progress } from '../../dist/worker/job.js'
@@ -177,6 +178,13 @@ describe('a process', () => {
       `host.call(jobs, 'wait', { milliseconds: 300 }).then(() => console.log('waited'))`,
     )
     assert.equal(stdout, 'waited\n')
+    assert.equal(status, 0)
+  })
+
+  it('survives the end of threads that are inside the addon', () => {
+    const script = fileURLToPath(new URL('./terminate-busy.mjs', import.meta.url))
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', timeout: 100_000 })
+    assert.equal(stdout, 'alive\n', stderr)
     assert.equal(status, 0)
   })
 })
