@@ -23,7 +23,7 @@ export interface QuantizeModelOptions extends CallOptions {
   lowRank?: LowRankMethod
   /** Quantizes the embedding and the head too, 1 to 8. By default they keep their precision. */
   embeddingBits?: number
-  /** Text like what the model will read. At most 32,768 tokens of it are used, and only where there is a correction. */
+  /** Text like what the model will read. At most 16,384 tokens of it are used, and only where there is a correction. */
   calibration?: string | string[]
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number

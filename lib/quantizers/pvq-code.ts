@@ -69,6 +69,15 @@ export function codePairs(dimension?: number): PvqCodePair[] {
   return pairs
 }
 
+/** Groups of 32 decode at half the speed of groups of 16: they must be this much better to be chosen. */
+const SLOW_DIMENSION = 32
+const SLOW_FACTOR = 1.03
+
+/** What a pair's error counts for when pairs are compared. */
+export function comparableError({ fine, coarse }: PvqCodePair, error: number): number {
+  return Math.max(fine.dimension, coarse.dimension) >= SLOW_DIMENSION ? SLOW_FACTOR * error : error
+}
+
 /** The share of `fine` in a mix of this many bits a weight; outside 0 .. 1 when the pair cannot reach it. */
 export function fineShare({ fine, coarse }: PvqCodePair, bits: number): number {
   const span = codeRate(fine) - codeRate(coarse)

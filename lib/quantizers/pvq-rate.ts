@@ -3,7 +3,7 @@
  * scales and gain levels together take as many bits as asked for, with the least expected error.
  */
 import { PyramidionError } from '../errors.js'
-import { codePairs, codeRate, type PvqCodePair } from './pvq-code.js'
+import { codePairs, codeRate, comparableError, type PvqCodePair } from './pvq-code.js'
 
 const ROW_SCALE_BITS = 16
 const LEVEL_BITS = 32
@@ -46,7 +46,7 @@ export function planPvq(rows: number, columns: number, bits: number, dimension?:
     )
   }
   // Error at exactly the target: 6.02 dB a bit.
-  const fairError = (plan: PvqPlan) => plan.error * 4 ** ((plan.bits - bits) / weights)
+  const fairError = (plan: PvqPlan) => comparableError(plan.pair, plan.error) * 4 ** ((plan.bits - bits) / weights)
   return plans
     .filter(plan => deviation(plan) <= tolerance)
     .reduce((best, plan) => (fairError(plan) < fairError(best) ? plan : best), nearest)

@@ -14,6 +14,7 @@ import { checkInteger, checkMatrix } from './matrix-values.js'
 import {
   codePairs,
   codeRate,
+  comparableError,
   fineShare,
   type PvqCode,
   type PvqCodePair,
@@ -251,7 +252,8 @@ function quantizerForRate({ bits, dimension }: PvqRateOptions): PvqQuantizer {
       `bits must be at most ${Math.max(...rates)} for dimension ${dimension}, got ${bits}`,
     )
   }
-  const error = ({ pair, share }: (typeof choices)[number]) => share * pair.fine.error + (1 - share) * pair.coarse.error
+  const error = ({ pair, share }: (typeof choices)[number]) =>
+    comparableError(pair, share * pair.fine.error + (1 - share) * pair.coarse.error)
   const best = choices.reduce((least, choice) => (error(choice) < error(least) ? choice : least))
   return new PvqQuantizer(best.pair, best.share)
 }
