@@ -120,14 +120,27 @@ describe('the model graph', () => {
     assert.ok(difference < 1e-3, `largest difference ${difference}, seed 7`)
   })
 
-  it('shows a hook the inputs of its linear layers', async () => {
-    const model = await loadTiny(tinyConfig, randomTensors(tinyConfig, 8))
-    const seen: string[] = []
-    const hook = (input: string, x: Float32Array, tokens: number) =>
-      seen.push(`${input} ${tokens} x ${x.length / tokens}`)
-    for (const _ of model.run(Int32Array.of(1, 2, 3), model.newCache(), undefined, hook));
-    const block = ['attention 3 x 20', 'attentionOutput 3 x 24', 'mlp 3 x 20', 'mlpDown 3 x 27']
-    assert.deepEqual(seen, [...block, ...block, ...block])
+  it('shows a hook the inputs of its linear layers, block after block', async () => {
+    const tensors = randomTensors(tinyConfig, 8)
+    const ids = Int32Array.of(1, 2, 3)
+    const expected: { input: string; x: number[][] }[] = []
+    referenceLogits(tinyConfig, tensors, ids, (input, x) => expected.push({ input, x }))
+    const model = await loadTiny(tinyConfig, tensors)
+    const seen: { input: string; x: Float32Array[] }[] = []
+    const hook = (input: string, x: Float32Array, tokens: number) => {
+      const width = x.length / tokens
+      seen.push({ input, x: Array.from({ length: tokens }, (_, t) => x.slice(t * width, (t + 1) * width)) })
+    }
+    for (const _ of model.run(ids, model.newCache(), undefined, hook));
+    const block = ['attention', 'attentionOutput', 'mlp', 'mlpDown']
+    assert.deepEqual(
+      seen.map(({ input }) => input),
+      [...block, ...block, ...block],
+    )
+    for (const [i, { x }] of seen.entries()) {
+      const difference = largestDifference(x, expected[i].x)
+      assert.ok(difference < 1e-4, `${expected[i].input} ${i}: largest difference ${difference}, seed 8`)
+    }
   })
 
   it('refuses ids outside the vocabulary, no ids, and more than its context holds', async () => {

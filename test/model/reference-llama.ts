@@ -2,8 +2,13 @@
 // the library. What the graph computes is compared with this.
 import type { Tensors, TinyConfig } from './tiny-checkpoint.js'
 
-/** Logits of every position: ids.length rows of vocab_size values. */
-export function referenceLogits(config: TinyConfig, tensors: Tensors, ids: ArrayLike<number>): number[][] {
+/** Logits of every position: ids.length rows of vocab_size values. `record` sees the inputs of the linear layers. */
+export function referenceLogits(
+  config: TinyConfig,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  record: (input: string, x: number[][]) => void = () => {},
+): number[][] {
   const { num_attention_heads: heads, num_key_value_heads: keyHeads, head_dim: width } = config
   const vector = (name: string) => [...(tensors.get(name)?.values ?? [])]
   const linear = (name: string, x: number[]): number[] => {
@@ -33,6 +38,7 @@ export function referenceLogits(config: TinyConfig, tensors: Tensors, ids: Array
     const block = `model.layers.${layer}`
     const attention = `${block}.self_attn`
     const normed = stream.map(x => norm(`${block}.input_layernorm.weight`, x))
+    record('attention', normed)
     const queries = normed.map((x, t) =>
       headsOf(linear(`${attention}.q_proj`, x), `${attention}.q_norm.weight`, t, true),
     )
@@ -53,14 +59,16 @@ export function referenceLogits(config: TinyConfig, tensors: Tensors, ids: Array
         )
       }),
     )
+    record('attentionOutput', attended)
     stream = stream.map((x, t) => add(x, linear(`${attention}.o_proj`, attended[t])))
-    stream = stream.map(x => {
-      const input = norm(`${block}.post_attention_layernorm.weight`, x)
-      const gate = linear(`${block}.mlp.gate_proj`, input)
+    const inputs = stream.map(x => norm(`${block}.post_attention_layernorm.weight`, x))
+    record('mlp', inputs)
+    const inner = inputs.map(input => {
       const up = linear(`${block}.mlp.up_proj`, input)
-      const inner = gate.map((value, i) => (value / (1 + Math.exp(-value))) * up[i])
-      return add(x, linear(`${block}.mlp.down_proj`, inner))
+      return linear(`${block}.mlp.gate_proj`, input).map((gate, i) => (gate / (1 + Math.exp(-gate))) * up[i])
     })
+    record('mlpDown', inner)
+    stream = stream.map((x, t) => add(x, linear(`${block}.mlp.down_proj`, inner[t])))
   }
   const head = config.tie_word_embeddings ? 'model.embed_tokens' : 'lm_head'
   return stream.map(x => linear(head, norm('model.norm.weight', x)))
