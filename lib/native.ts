@@ -161,7 +161,7 @@ export interface AttentionShape {
 /** Everything the addon exports. The `Async` twin of a function runs on a thread of the addon's own. */
 export interface NativeAddon {
   /** Hands the error class to C++; called once per environment by this file. */
-  setErrorClass(constructor: new (code: ErrorCode, message: string) => Error): void
+  setErrorClass(errorClass: new (code: ErrorCode, message: string) => Error): void
   capabilities(): Capabilities
   setThreadCount(count: number): void
 
