@@ -6,7 +6,7 @@
 namespace pyramidion {
 namespace {
 
-constexpr size_t bins = 16384;
+constexpr size_t bins = 8192;
 constexpr size_t radii = 2048;
 constexpr size_t cosine_quantiles = 256;
 // Simulated weights; at D = 16 the error of the code comes out within about 0.3 %.
@@ -32,6 +32,18 @@ double exact_exp(double x) {
   double series = 1;
   for (int term = 16; term >= 1; --term) series = 1 + series * rest / term;
   return std::ldexp(series, static_cast<int>(whole));
+}
+
+// Newton's iteration from the fourth root, which is within a factor of a few.
+double exact_cube_root(double x) {
+  if (x < 1e-200) return 0;
+  double root = std::sqrt(std::sqrt(x));
+  for (int step = 0; step < 60; ++step) {
+    const double next = (2 * root + x / (root * root)) / 3;
+    if (next == root) break;
+    root = next;
+  }
+  return root;
 }
 
 // Steele, Lea and Flood's SplitMix64, and Marsaglia's polar method on top of it.
@@ -87,53 +99,60 @@ std::vector<double> cosines(int dimension, int filled, int pulses, SearchPoints 
   return quantiles;
 }
 
-struct Radius {
-  double r, probability;
+// The norm lies between `low` and `high`, anywhere alike.
+struct Shell {
+  double low, high, probability;
 };
 
 // r = sqrt(n) sin(theta) has the density sin^(D-1) cos^(n-D-1) in theta, regular for every n > D; theta = 2 atan(t)
 // makes both functions rational.
-std::vector<Radius> norms(int dimension, size_t row_length) {
+std::vector<Shell> norms(int dimension, size_t row_length) {
   const double d = dimension, n = static_cast<double>(row_length);
-  if (n <= d) return {{std::sqrt(n), 1}};
+  if (n <= d) return {{std::sqrt(n), std::sqrt(n), 1}};
   // Beyond sqrt(D) + 7 lies less than 1e-10 of the law.
   const double sine = std::min(1.0, (std::sqrt(d) + 7) / std::sqrt(n));
   const double end = sine / (1 + std::sqrt(std::max(0.0, 1 - sine * sine)));
-  std::vector<Radius> law(radii);
+  const auto norm = [&](double t) { return std::sqrt(n) * 2 * t / (1 + t * t); };
+  std::vector<Shell> law(radii);
   double largest = -1e300, sum = 0;
   for (size_t i = 0; i < radii; ++i) {
-    const double t = end * (static_cast<double>(i) + 0.5) / radii, s = 2 * t / (1 + t * t),
-                 c = (1 - t * t) / (1 + t * t);
-    law[i] = {std::sqrt(n) * s, (d - 1) * exact_log(s) + (n - d - 1) * exact_log(c) + exact_log(2 / (1 + t * t))};
+    const double low = end * static_cast<double>(i) / radii, high = end * static_cast<double>(i + 1) / radii,
+                 t = (low + high) / 2, s = 2 * t / (1 + t * t), c = (1 - t * t) / (1 + t * t);
+    law[i] = {norm(low), norm(high), (d - 1) * exact_log(s) + (n - d - 1) * exact_log(c) + exact_log(2 / (1 + t * t))};
     largest = std::max(largest, law[i].probability);
   }
-  for (Radius& radius : law) sum += radius.probability = exact_exp(radius.probability - largest);
-  for (Radius& radius : law) radius.probability /= sum;
+  for (Shell& shell : law) sum += shell.probability = exact_exp(shell.probability - largest);
+  for (Shell& shell : law) shell.probability /= sum;
   return law;
 }
 
 }  // namespace
 
 ProjectionLaw::ProjectionLaw(int dimension, int pulses, size_t row_length, SearchPoints search)
-    : mean_square_norm_(std::min(static_cast<double>(dimension), static_cast<double>(row_length))),
-      probability_(bins + 1, 0),
-      moment_(bins + 1, 0) {
+    : mean_square_norm_(0), probability_(bins + 1, 0), moment_(bins + 1, 0) {
   const int filled = row_length < static_cast<size_t>(dimension) ? static_cast<int>(row_length) : dimension;
   const std::vector<double> cosine = cosines(dimension, filled, pulses, search);
-  const std::vector<Radius> law = norms(dimension, row_length);
-  bin_width_ = law.back().r * (1 + 1e-9) / bins;
-  for (const Radius& radius : law) {
-    const double probability = radius.probability / cosine_quantiles;
-    for (double c : cosine) {
-      const double g = radius.r * c;
-      const size_t bin = std::min(bins - 1, static_cast<size_t>(g / bin_width_));
-      probability_[bin + 1] += probability;
-      moment_[bin + 1] += probability * g;
-    }
+  const std::vector<Shell> law = norms(dimension, row_length);
+  bin_width_ = law.back().high * (1 + 1e-9) / bins;
+  for (const Shell& shell : law) {
+    const double mean_square = (shell.low * shell.low + shell.low * shell.high + shell.high * shell.high) / 3;
+    mean_square_norm_ += shell.probability * mean_square;
+    for (double c : cosine) add(shell.low * c, shell.high * c, shell.probability / cosine_quantiles);
   }
   for (size_t bin = 0; bin < bins; ++bin) {
     probability_[bin + 1] += probability_[bin];
     moment_[bin + 1] += moment_[bin];
+  }
+}
+
+// Spread over its bins: were it put in one, the histogram would have gaps and lumps that hold Lloyd's iteration fast.
+void ProjectionLaw::add(double low, double high, double probability) {
+  const double first = low / bin_width_, last = std::max(high / bin_width_, first + 1e-6);
+  const double density = probability / (last - first);
+  for (size_t bin = static_cast<size_t>(first); bin < bins && static_cast<double>(bin) < last; ++bin) {
+    const double from = std::max(first, static_cast<double>(bin)), to = std::min(last, static_cast<double>(bin + 1));
+    probability_[bin + 1] += density * (to - from);
+    moment_[bin + 1] += density * (to - from) * (from + to) / 2 * bin_width_;
   }
 }
 
@@ -143,15 +162,18 @@ ProjectionLaw::Cumulative ProjectionLaw::below(double x) const {
   if (position >= bins) return {probability_[bins], moment_[bins]};
   const size_t bin = static_cast<size_t>(position);
   const double part = position - static_cast<double>(bin);
-  return {probability_[bin] + part * (probability_[bin + 1] - probability_[bin]),
-          moment_[bin] + part * (moment_[bin + 1] - moment_[bin])};
+  // The density is constant in a bin: the mean of its lower part lies (1 - part) / 2 of the bin below that of the
+  // whole.
+  const double probability = part * (probability_[bin + 1] - probability_[bin]);
+  const double moment = part * (moment_[bin + 1] - moment_[bin]) - probability * (1 - part) / 2 * bin_width_;
+  return {probability_[bin] + probability, moment_[bin] + moment};
 }
 
 std::vector<float> ProjectionLaw::levels(size_t count) const {
-  // Start near Bennett's density^(1/3); the fourth root is the one that rounds alike everywhere.
+  // Start at Bennett's density^(1/3): Lloyd's iteration is slow to move many levels far.
   std::vector<double> compressed(bins + 1, 0);
   for (size_t bin = 0; bin < bins; ++bin) {
-    compressed[bin + 1] = compressed[bin] + std::sqrt(std::sqrt(probability_[bin + 1] - probability_[bin]));
+    compressed[bin + 1] = compressed[bin] + exact_cube_root(probability_[bin + 1] - probability_[bin]);
   }
   std::vector<double> level(count);
   size_t bin = 0;

@@ -26,11 +26,13 @@ class ProjectionLaw {
   static constexpr size_t max_levels = 4096;
 
  private:
-  // Probability and first moment up to x, linear inside a bin.
+  // Probability and first moment up to x; the density is constant inside a bin.
   struct Cumulative {
     double probability, moment;
   };
   Cumulative below(double x) const;
+  // A probability that lies between low and high, anywhere alike.
+  void add(double low, double high, double probability);
 
   double bin_width_, mean_square_norm_;
   std::vector<double> probability_, moment_;
