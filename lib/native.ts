@@ -122,6 +122,22 @@ export interface NativeLinear {
   readonly bytes: number
 }
 
+/** How rounding is guided by a Hessian; see native/core/calibrated. */
+export interface GuideSettings {
+  /** Added to the diagonal of H, as a share of its mean. */
+  ridge: number
+  /** Pulse moves a group and sweep, at most. */
+  moves: number
+  /** Sweeps of coordinate descent after the one of error feedback. */
+  sweeps: number
+}
+
+/** Rounds rows under one Hessian, for one layout of segments. */
+export interface NativePvqGuide {
+  /** values: rows x columns. The first call factors the Hessian. */
+  encodeAsync(values: Float32Array, rows: number, control?: JobControl): Promise<PvqRows>
+}
+
 export interface LinearParts {
   weights: Weights
   rotation?: NativeRotation
@@ -219,6 +235,13 @@ export interface NativeAddon {
 
   Rotation: new (parts: RotationParts) => NativeRotation
   Hessian: new (width: number) => NativeHessian
+  /** hessian: columns x columns, in the space of the values (rotated if they are). */
+  PvqGuide: new (
+    columns: number,
+    segments: PvqSegment[],
+    hessian: Float64Array,
+    settings: GuideSettings,
+  ) => NativePvqGuide
   Linear: new (parts: LinearParts) => NativeLinear
 
   // The model graph's operations: synchronous, threaded inside, meant for a worker thread.

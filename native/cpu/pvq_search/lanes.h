@@ -173,7 +173,7 @@ void search_all(const float* groups, size_t count, int pulses, int16_t* points) 
   memcpy(points + g * D, last_points, (count - g) * D * sizeof(int16_t));
 }
 
-void search_with_lanes(const float* groups, size_t count, int dimension, int pulses, int16_t* points) {
+[[maybe_unused]] void search_with_lanes(const float* groups, size_t count, int dimension, int pulses, int16_t* points) {
   switch (dimension) {
     case 2:
       return search_all<2>(groups, count, pulses, points);

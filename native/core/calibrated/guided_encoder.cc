@@ -1,0 +1,270 @@
+#include "core/calibrated/guided_encoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/linalg/cholesky.h"
+#include "core/matrix/half.h"
+#include "core/pvq/bit_stream.h"
+
+namespace pyramidion {
+namespace {
+
+// The inverse of a D x D matrix by Gauss-Jordan elimination without pivoting: for the positive definite and triangular
+// blocks used here.
+std::vector<double> inverse_of(std::vector<double> matrix, size_t d) {
+  std::vector<double> inverse(d * d, 0);
+  for (size_t i = 0; i < d; ++i) inverse[i * d + i] = 1;
+  for (size_t c = 0; c < d; ++c) {
+    const double pivot = 1 / matrix[c * d + c];
+    for (size_t j = 0; j < d; ++j) {
+      matrix[c * d + j] *= pivot;
+      inverse[c * d + j] *= pivot;
+    }
+    for (size_t i = 0; i < d; ++i) {
+      if (i == c) continue;
+      const double share = matrix[i * d + c];
+      for (size_t j = 0; j < d; ++j) {
+        matrix[i * d + j] -= share * matrix[c * d + j];
+        inverse[i * d + j] -= share * inverse[c * d + j];
+      }
+    }
+  }
+  return inverse;
+}
+
+std::vector<float> to_floats(const std::vector<double>& values, double factor) {
+  std::vector<float> floats(values.size());
+  for (size_t i = 0; i < values.size(); ++i) floats[i] = static_cast<float>(values[i] * factor);
+  return floats;
+}
+
+std::vector<double> diagonal_block(const std::vector<double>& matrix, size_t columns, size_t first, size_t d) {
+  std::vector<double> block(d * d);
+  for (size_t i = 0; i < d; ++i) std::copy_n(&matrix[(first + i) * columns + first], d, &block[i * d]);
+  return block;
+}
+
+}  // namespace
+
+GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> shared_layout,
+                       const GuidedOptions& options, ThreadPool& pool)
+    : layout_(std::move(shared_layout)), options_(options) {
+  const PvqLayout& layout = *layout_;
+  const size_t given = layout.columns;
+  double mean = 0;
+  for (size_t i = 0; i < given; ++i) mean += hessian[i * given + i] / static_cast<double>(given);
+  if (!std::isfinite(mean) || mean < 0) throw Error("NOT_FINITE", "hessian must be finite with a positive diagonal");
+  // Inputs that are always zero make every rounding equally good.
+  const double ridge = mean > 0 ? options.ridge * mean : 1;
+
+  size_t column = 0;
+  for (size_t s = 0; s < layout.codes.size(); ++s) {
+    const size_t d = layout.codes[s].dimension, end = column + layout.codes[s].columns;
+    for (size_t number = 0; column < end; ++number) {
+      const size_t columns = std::min(d, end - column);
+      groups_.push_back({s, number, column, columns});
+      columns_ += d;
+      column += columns;
+    }
+  }
+  const auto weight = [&](const Group& group) {
+    double sum = 0;
+    for (size_t i = group.first_column; i < group.first_column + group.columns; ++i) sum += hessian[i * given + i];
+    return sum / static_cast<double>(group.columns);
+  };
+  std::stable_sort(groups_.begin(), groups_.end(),
+                   [&](const Group& a, const Group& b) { return weight(a) > weight(b); });
+
+  // H in rounding order, plus ridge; the columns that pad a group are tied to nothing.
+  std::vector<size_t> source(columns_, given);
+  size_t next = 0;
+  for (const Group& group : groups_) {
+    std::iota(&source[next], &source[next] + group.columns, group.first_column);
+    next += layout.codes[group.segment].dimension;
+  }
+  std::vector<double> ordered(columns_ * columns_, 0);
+  for (size_t i = 0; i < columns_; ++i) {
+    for (size_t j = 0; source[i] < given && j < columns_; ++j) {
+      if (source[j] < given) ordered[i * columns_ + j] = hessian[source[i] * given + source[j]];
+    }
+    ordered[i * columns_ + i] += ridge;
+  }
+  factor(ordered, pool);
+}
+
+void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
+  const size_t n = columns_;
+  // The lower factor L of H with rows and columns reversed gives the upper one: R = L reversed, H = R R'.
+  std::vector<double> upper(hessian.rbegin(), hessian.rend());
+  cholesky(upper.data(), n, pool);
+  std::reverse(upper.begin(), upper.end());
+
+  hessian_ = to_floats(hessian, 1);
+  factor_ = to_floats(upper, 1);
+  size_t first = 0;
+  for (const Group& group : groups_) {
+    const PvqCode& code = layout_->codes[group.segment];
+    const size_t d = code.dimension;
+    const auto add = [&](std::vector<GuidedGroup>& sweep, const std::vector<double>& metric,
+                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled) {
+      double mean = 0;
+      for (size_t i = 0; i < d; ++i) mean += metric[i * d + i] / static_cast<double>(d);
+      blocks_.push_back(to_floats(metric, 1 / mean));
+      const float* metric_data = blocks_.back().data();
+      blocks_.push_back(to_floats(inverse, 1));
+      sweep.push_back({code.dimension, code.pulses, code.levels.data(), code.levels.size(), metric_data,
+                       blocks_.back().data(), coupling, n, first_coupled, n - first_coupled});
+    };
+    const std::vector<double> r = diagonal_block(upper, n, first, d), h = diagonal_block(hessian, n, first, d);
+    std::vector<double> rr(d * d, 0);
+    for (size_t i = 0; i < d; ++i) {
+      for (size_t j = 0; j < d; ++j) {
+        for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
+      }
+    }
+    add(feedback_, rr, inverse_of(r, d), factor_.data() + first * n + first + d, first + d);
+    add(descent_, h, inverse_of(h, d), hessian_.data() + first * n, 0);
+    first += d;
+  }
+}
+
+// The rows of one vector's lanes.
+class GuidedPlan::Block {
+ public:
+  Block(const GuidedPlan& plan, const GuidedKernel& kernel)
+      : plan_(plan),
+        kernel_(kernel),
+        lanes_(kernel.lanes),
+        targets_(plan.columns_ * lanes_),
+        differences_(plan.columns_ * lanes_),
+        accumulators_(plan.columns_ * lanes_),
+        products_(plan.columns_ * lanes_),
+        scales_(lanes_),
+        points_(plan.columns_ * lanes_),
+        levels_(plan.groups_.size() * lanes_) {}
+
+  // values: count <= lanes rows.
+  void encode(const float* values, size_t count, uint8_t* codes, uint16_t* row_scale) {
+    load(values, count);
+    const GuidedRows rows{targets_.data(), differences_.data(), accumulators_.data(),
+                          scales_.data(),  points_.data(),      levels_.data()};
+    const GuidedOptions& options = plan_.options_;
+    const size_t groups = plan_.groups_.size();
+    kernel_.sweep(plan_.feedback_.data(), groups, options.moves, true, rows);
+    std::fill(products_.begin(), products_.end(), 0.0f);
+    kernel_.accumulate(plan_.descent_.data(), groups, targets_.data(), products_.data());
+    std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
+    kernel_.accumulate(plan_.descent_.data(), groups, differences_.data(), accumulators_.data());
+    for (int sweep = 0; sweep < options.sweeps; ++sweep) {
+      refit_scales();
+      kernel_.sweep(plan_.descent_.data(), groups, options.moves, false, rows);
+    }
+    refit_scales();
+    for (size_t lane = 0; lane < count; ++lane) write(lane, codes + lane * plan_.layout_->row_bytes, row_scale + lane);
+  }
+
+ private:
+  void load(const float* values, size_t count) {
+    const size_t given = plan_.layout_->columns;
+    std::fill(targets_.begin(), targets_.end(), 0.0f);
+    std::fill(differences_.begin(), differences_.end(), 0.0f);
+    std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
+    empty_.assign(lanes_, true);
+    for (size_t lane = 0; lane < lanes_; ++lane) {
+      double sum = 0;
+      for (size_t i = 0; lane < count && i < given; ++i) {
+        sum += static_cast<double>(values[lane * given + i]) * values[lane * given + i];
+      }
+      const float scale = half_to_float(float_to_half(static_cast<float>(std::sqrt(sum / static_cast<double>(given)))));
+      empty_[lane] = !(scale > 0);
+      scales_[lane] = empty_[lane] ? 1 : scale;
+      if (empty_[lane]) continue;
+      float* target = targets_.data() + lane;
+      for (const Group& group : plan_.groups_) {
+        const size_t d = plan_.layout_->codes[group.segment].dimension;
+        const float* from = values + lane * given + group.first_column;
+        for (size_t i = 0; i < group.columns; ++i) target[i * lanes_] = from[i];
+        // As the plain encoder pads: with what gives the group the usual gain.
+        for (size_t i = group.columns; i < d && given >= d; ++i) target[i * lanes_] = scale;
+        target += d * lanes_;
+      }
+    }
+  }
+
+  // The scale of least error for the points and levels at hand. With q = s v, d = w - s v, r = H d kept in the accumulators
+  // and H w in the products:  s' = s + v'r / v'Hv,  s Hv = Hw - r.
+  void refit_scales() {
+    for (size_t lane = 0; lane < lanes_; ++lane) {
+      if (empty_[lane]) continue;
+      double linear = 0, square = 0;
+      for (size_t i = lane; i < targets_.size(); i += lanes_) {
+        const double q = static_cast<double>(targets_[i]) - differences_[i];
+        linear += q * accumulators_[i];
+        square += q * (static_cast<double>(products_[i]) - accumulators_[i]);
+      }
+      if (!(square > 0)) continue;
+      const float scale = half_to_float(float_to_half(static_cast<float>(scales_[lane] * (1 + linear / square))));
+      if (!(scale > 0) || !std::isfinite(scale)) continue;
+      const float change = scale / scales_[lane] - 1;
+      for (size_t i = lane; i < targets_.size(); i += lanes_) {
+        differences_[i] -= change * (targets_[i] - differences_[i]);
+        accumulators_[i] -= change * (products_[i] - accumulators_[i]);
+      }
+      scales_[lane] = scale;
+    }
+  }
+
+  // A row of zeros gets scale zero and codes of zero.
+  void write(size_t lane, uint8_t* bytes, uint16_t* row_scale) {
+    *row_scale = empty_[lane] ? 0 : float_to_half(scales_[lane]);
+    const PvqLayout& layout = *plan_.layout_;
+    codes_.resize(layout.codes.size());
+    for (size_t s = 0; s < codes_.size(); ++s) codes_[s].assign(layout.codes[s].groups, 0);
+    const int16_t* points = points_.data() + lane;
+    for (size_t g = 0; !empty_[lane] && g < plan_.groups_.size(); ++g) {
+      const Group& group = plan_.groups_[g];
+      const PvqCode& code = layout.codes[group.segment];
+      int16_t point[PyramidCounts::max_dimension];
+      for (int i = 0; i < code.dimension; ++i) point[i] = points[i * lanes_];
+      points += code.dimension * lanes_;
+      codes_[group.segment][group.number] =
+          levels_[g * lanes_ + lane] * code.count() + code.tables->counts.index_of(point);
+    }
+    for (size_t s = 0; s < codes_.size(); ++s) {
+      pack_codes(codes_[s].data(), codes_[s].size(), layout.codes[s].bits, bytes);
+      bytes += layout.codes[s].bytes;
+    }
+  }
+
+  const GuidedPlan& plan_;
+  const GuidedKernel& kernel_;
+  size_t lanes_;
+  // H w.
+  std::vector<float> targets_, differences_, accumulators_, products_, scales_;
+  std::vector<int16_t> points_;
+  std::vector<uint16_t> levels_;
+  std::vector<bool> empty_;
+  std::vector<std::vector<uint64_t>> codes_;
+};
+
+PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
+                           const GuidedKernel& kernel) const {
+  PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
+  const size_t blocks = (rows + kernel.lanes - 1) / kernel.lanes;
+  pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {
+    Block block(*this, kernel);
+    for (size_t b = begin; b < end; ++b) {
+      control.check();
+      const size_t first = b * kernel.lanes, count = std::min(kernel.lanes, rows - first);
+      block.encode(values + first * layout_->columns, count, result.codes.data() + first * layout_->row_bytes,
+                   result.row_scale.data() + first);
+      control.advance(static_cast<int32_t>(count));
+    }
+  });
+  return result;
+}
+
+}  // namespace pyramidion

@@ -1,0 +1,58 @@
+// Values to PVQ rows that are close to them where the layer's inputs look: rounding calibrated by the layer's Hessian
+// H = E[x x'], so that the expected error of the outputs, (w - q)' H (w - q) a row, is small.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "core/parallel/job_control.h"
+#include "core/parallel/thread_pool.h"
+#include "core/pvq/pvq_code.h"
+#include "core/pvq/row_encoder.h"
+#include "cpu/guided_rounding/dispatch.h"
+
+namespace pyramidion {
+
+struct GuidedOptions {
+  // Added to H's diagonal, as a share of its mean: guards directions the calibration text hardly showed.
+  double ridge = 0.01;
+  // Pulse moves a group and sweep, at most.
+  int moves = 8;
+  // Sweeps of coordinate descent after the sweep of error feedback.
+  int sweeps = 4;
+};
+
+// What rounding under one Hessian needs, shared by all rows, and by all matrices with the same inputs and layout.
+class GuidedPlan {
+ public:
+  // hessian: columns x columns, symmetric, positive semidefinite. Groups are rounded in the order of decreasing diagonal.
+  // Throws INVALID_ARGUMENT when H plus ridge is not positive definite.
+  GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> layout, const GuidedOptions& options,
+             ThreadPool& pool);
+
+  // values: rows x columns, finite. Rows are independent; the result does not depend on the number of threads.
+  PvqRows encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
+                 const GuidedKernel& kernel = guided_kernel()) const;
+
+ private:
+  struct Group {
+    size_t segment, number, first_column, columns;
+  };
+  class Block;
+
+  void factor(const std::vector<double>& hessian, ThreadPool& pool);
+
+  std::shared_ptr<const PvqLayout> layout_;
+  GuidedOptions options_;
+  // In rounding order; columns are padded to whole groups.
+  std::vector<Group> groups_;
+  size_t columns_ = 0;
+  // H and its upper factor R, H = R R', in rounding order, as the kernels read them.
+  std::vector<float> hessian_, factor_;
+  // Metrics and inverses, D x D each.
+  std::vector<std::vector<float>> blocks_;
+  std::vector<GuidedGroup> feedback_, descent_;
+};
+
+}  // namespace pyramidion

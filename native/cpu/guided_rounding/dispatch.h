@@ -1,0 +1,65 @@
+// Calibrated rounding of PVQ groups: rounds the groups of a row one after another so that the error of the whole row is
+// least under the layer's Hessian H, (w - q)' H (w - q), rather than under the identity. Two kinds of sweep share one form:
+//
+// - error feedback (GPTQ, arXiv 2210.17323; LDLQ of QuIP, arXiv 2307.13304): with H = R R', R upper triangular, the error is
+//   sum_g || d_g R_gg + a_g ||^2, d = w - q, a_g = sum_{f<g} d_f R_fg, so group g aims at w_g + a_g R_gg^-1;
+// - coordinate descent: every group again, all others fixed, aiming at w_g + H_gg^-1 sum_{f != g} H_gf d_f.
+//
+// One row of the matrix a lane: all rows of a layer share H, so every coefficient is a broadcast.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "cpu/instruction_set.h"
+
+namespace pyramidion {
+
+// One group of D consecutive columns, in the order in which groups are rounded.
+struct GuidedGroup {
+  // D: 2..32; K; the L gain levels, ascending, relative to the row scale.
+  int dimension, pulses;
+  const float* levels;
+  size_t level_count;
+  // D x D, symmetric: the error of the group, up to a factor: R_gg R_gg' or H_gg.
+  const float* metric;
+  // D x D, row-major: the group aims at  w + inverse' accumulator - d;  R_gg^-1 or H_gg^-1.
+  const float* inverse;
+  // D rows of coupling_stride floats: what a change of d adds to the accumulators of the columns from first_coupled on.
+  const float* coupling;
+  size_t coupling_stride, first_coupled, coupled_columns;
+};
+
+// The state of `lanes` rows, each array column after column (or group after group), a row a lane.
+struct GuidedRows {
+  // columns x lanes.
+  const float* targets;
+  // d = w - q, zero before the first sweep; columns x lanes.
+  float* differences;
+  // columns x lanes.
+  float* accumulators;
+  // One a lane, > 0.
+  const float* scales;
+  // columns x lanes, groups x lanes.
+  int16_t* points;
+  uint16_t* levels;
+};
+
+struct GuidedKernel {
+  InstructionSet instruction_set;
+  size_t lanes;
+  // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group at the Euclidean search's
+  // point; otherwise at the point it has.
+  void (*sweep)(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows);
+  // Adds what the differences, all of them, contribute to the accumulators.
+  void (*accumulate)(const GuidedGroup* groups, size_t group_count, const float* differences, float* accumulators);
+};
+
+// Best first; the last one runs everywhere.
+const std::vector<GuidedKernel>& guided_kernels();
+
+// The first of them that `set` covers.
+const GuidedKernel& guided_kernel(InstructionSet set = instruction_set());
+
+}  // namespace pyramidion

@@ -1,0 +1,276 @@
+// Calibrated rounding of `lanes` rows at once, written once with the compilers' vector types and compiled for each
+// instruction set; every set does the same operations in the same order and returns the same points.
+//
+// Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
+#pragma once
+
+#include "cpu/guided_rounding/dispatch.h"
+#include "cpu/pvq_search/lanes.h"
+
+namespace pyramidion {
+namespace {
+
+// A move must lower the error by this share of it, so that rounding noise cannot make moves go in circles.
+constexpr float move_gain = 1e-6f;
+
+inline Floats load_lanes(const float* from) {
+  Floats vector;
+  memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+inline void store_lanes(float* to, const Floats& vector) { memcpy(to, &vector, sizeof(vector)); }
+
+inline Floats inverse_square_root(const Floats& x) {
+  Floats root = {};
+  for (int lane = 0; lane < lanes; ++lane) root[lane] = 1 / __builtin_sqrtf(x[lane]);
+  return root;
+}
+
+template <int D>
+struct Dimension {
+  static constexpr int value = D;
+};
+
+// A group of every row: targets w, points p, and what pricing a move needs. With M the group's metric, level g and row
+// scale s, the error of q = m p, m = s g / ||p||, is  w'Mw + m^2 p'Mp - 2 m w'Mp; the first term never changes.
+template <int D>
+struct GuidedLanes {
+  const GuidedGroup& group;
+  Floats scale;
+  Floats Mw[D], p[D], Mp[D];
+  Floats wMp, pMp, n, level, multiplier, cost;
+  Integers level_index;
+
+  // w: the values to come close to.
+  GuidedLanes(const GuidedGroup& of, const Floats* w, const Floats& row_scale) : group(of), scale(row_scale) {
+    multiply_metric(w, Mw);
+  }
+
+  void start_at_search(const Floats* w) {
+    alignas(64) float values[lanes * D];
+    int16_t found[lanes * D];
+    for (int i = 0; i < D; ++i) {
+      for (int lane = 0; lane < lanes; ++lane) values[lane * D + i] = w[i][lane];
+    }
+    search_lanes<D>(values, static_cast<float>(group.pulses), found);
+    for (int i = 0; i < D; ++i) {
+      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = found[lane * D + i];
+    }
+    multiply_metric(p, Mp);
+    price();
+  }
+
+  // points: D x lanes.
+  void start_at(const int16_t* points) {
+    for (int i = 0; i < D; ++i) {
+      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = points[i * lanes + lane];
+    }
+    multiply_metric(p, Mp);
+    price();
+  }
+
+  void multiply_metric(const Floats* v, Floats* product) const {
+    for (int i = 0; i < D; ++i) {
+      Floats sum = {};
+      for (int j = 0; j < D; ++j) sum += v[j] * group.metric[i * D + j];
+      product[i] = sum;
+    }
+  }
+
+  // The level nearest to the best gain wMp / pMp, and the error with it.
+  void price() {
+    wMp = pMp = n = Floats{};
+    for (int i = 0; i < D; ++i) {
+      wMp += p[i] * Mw[i];
+      pMp += p[i] * Mp[i];
+      n += p[i] * p[i];
+    }
+    const Floats unit = scale * inverse_square_root(n);
+    // wMp / pMp / unit > (a + b) / 2, without the divisions.
+    const Floats wanted = 2 * wMp, per_level = pMp * unit;
+    level = Floats{} + group.levels[0];
+    level_index = Integers{};
+    for (size_t l = 1; l < group.level_count; ++l) {
+      const Integers above = wanted > per_level * (group.levels[l - 1] + group.levels[l]);
+      level = above ? Floats{} + group.levels[l] : level;
+      level_index = above ? Integers{} + static_cast<int32_t>(l) : level_index;
+    }
+    multiplier = level * unit;
+    cost = multiplier * (multiplier * pMp - 2 * wMp);
+  }
+
+  // Takes a pulse from one coordinate and gives it to another, in every lane of the mask where that helps; returns those.
+  Integers move_best_pulse(const Integers& mask) {
+    Floats to_sign[D], to_w[D], to_p[D], to_n[D];
+    for (int j = 0; j < D; ++j) {
+      const Floats downhill = p[j] == 0 ? Mw[j] - multiplier * Mp[j] : p[j];
+      to_sign[j] = downhill < 0 ? Floats{} - 1 : Floats{} + 1;
+      to_w[j] = to_sign[j] * Mw[j];
+      to_p[j] = 2 * to_sign[j] * Mp[j] + group.metric[j * D + j];
+      to_n[j] = 1 + 2 * to_sign[j] * p[j];
+    }
+    const Floats per_n = 1 / n;
+    Floats best = {};
+    Integers best_move = Integers{} - 1;
+    for (int i = 0; i < D; ++i) {
+      const Integers movable = mask & (p[i] != 0);
+      if (!any(movable)) continue;
+      const Floats sign = p[i] > 0 ? Floats{} - 1 : Floats{} + 1;
+      const Floats from_w = wMp + sign * Mw[i];
+      const Floats from_p = pMp + 2 * sign * Mp[i] + group.metric[i * D + i];
+      const Floats from_n = 1 + 2 * sign * p[i];
+      const Floats twice = 2 * sign;
+      for (int j = 0; j < D; ++j) {
+        if (j == i) continue;
+        const Floats moved_w = from_w + to_w[j];
+        const Floats moved_p = from_p + to_p[j] + twice * to_sign[j] * group.metric[i * D + j];
+        consider(moved_w, moved_p, (from_n + to_n[j]) * per_n, i * D + j, movable, best, best_move);
+      }
+      // The last pulse of a coordinate may also change its sign.
+      const Integers flippable = movable & (p[i] * p[i] == 1);
+      if (any(flippable)) {
+        const Floats moved_p = pMp + 4 * (sign * Mp[i] + group.metric[i * D + i]);
+        consider(wMp + twice * Mw[i], moved_p, Floats{}, i * D + i, flippable, best, best_move);
+      }
+    }
+    return accept(best_move, to_sign);
+  }
+
+ private:
+  // Prices a move with the level kept and 1 / ||p|| to second order in the relative change of n; accept() is exact.
+  void consider(const Floats& moved_w, const Floats& moved_p, const Floats& change, int move, const Integers& allowed,
+                Floats& best, Integers& best_move) const {
+    const Floats m = multiplier * (1 + change * (0.375f * change - 0.5f));
+    const Floats gain = cost - m * (m * moved_p - 2 * moved_w);
+    const Integers better = allowed & (gain > best);
+    best = better ? gain : best;
+    best_move = better ? Integers{} + move : best_move;
+  }
+
+  Integers accept(const Integers& move, const Floats* to_sign) {
+    const Integers tried = move >= 0, from = move / D, to = move & (D - 1);
+    if (!any(tried)) return tried;
+    const GuidedLanes before = *this;
+    for (int i = 0; i < D; ++i) {
+      const Floats sign = p[i] > 0 ? Floats{} - 1 : Floats{} + 1;
+      Floats step = tried & (from == i) ? sign : Floats{};
+      step += tried & (to == i) ? (from == i ? sign : to_sign[i]) : Floats{};
+      if (!any(step != 0)) continue;
+      p[i] += step;
+      for (int k = 0; k < D; ++k) Mp[k] += step * group.metric[i * D + k];
+    }
+    price();
+    const Integers kept = tried & (cost < before.cost - move_gain * (before.cost < 0 ? -before.cost : before.cost));
+    for (int i = 0; i < D; ++i) {
+      p[i] = kept ? p[i] : before.p[i];
+      Mp[i] = kept ? Mp[i] : before.Mp[i];
+    }
+    wMp = kept ? wMp : before.wMp;
+    pMp = kept ? pMp : before.pMp;
+    n = kept ? n : before.n;
+    level = kept ? level : before.level;
+    level_index = kept ? level_index : before.level_index;
+    multiplier = kept ? multiplier : before.multiplier;
+    cost = kept ? cost : before.cost;
+    return kept;
+  }
+};
+
+// A row vector times a D x D matrix.
+template <int D>
+void multiply(const Floats* row, const float* matrix, Floats* product) {
+  for (int j = 0; j < D; ++j) {
+    Floats sum = {};
+    for (int i = 0; i < D; ++i) sum += row[i] * matrix[i * D + j];
+    product[j] = sum;
+  }
+}
+
+template <int D>
+void couple(const GuidedGroup& group, const Floats* change, float* accumulators) {
+  accumulators += group.first_coupled * lanes;
+  for (size_t column = 0; column < group.coupled_columns; ++column) {
+    Floats sum = load_lanes(accumulators + column * lanes);
+    for (int i = 0; i < D; ++i) sum += change[i] * group.coupling[i * group.coupling_stride + column];
+    store_lanes(accumulators + column * lanes, sum);
+  }
+}
+
+// Rounds the group that starts at column `first` and is number `number`.
+template <int D>
+void round_group(const GuidedGroup& group, size_t number, size_t first, int moves, bool start, const GuidedRows& rows) {
+  Floats w[D], d[D], a[D], aim[D];
+  for (int i = 0; i < D; ++i) {
+    w[i] = load_lanes(rows.targets + (first + i) * lanes);
+    d[i] = load_lanes(rows.differences + (first + i) * lanes);
+    a[i] = load_lanes(rows.accumulators + (first + i) * lanes);
+  }
+  multiply<D>(a, group.inverse, aim);
+  for (int i = 0; i < D; ++i) aim[i] += w[i] - d[i];
+
+  int16_t* points = rows.points + first * lanes;
+  GuidedLanes<D> search(group, aim, load_lanes(rows.scales));
+  if (start) {
+    search.start_at_search(aim);
+  } else {
+    search.start_at(points);
+  }
+  Integers moving = Integers{} == 0;
+  for (int move = 0; move < moves && any(moving); ++move) moving = search.move_best_pulse(moving);
+
+  Floats change[D];
+  for (int i = 0; i < D; ++i) {
+    const Floats difference = w[i] - search.multiplier * search.p[i];
+    change[i] = difference - d[i];
+    store_lanes(rows.differences + (first + i) * lanes, difference);
+  }
+  couple<D>(group, change, rows.accumulators);
+  for (int lane = 0; lane < lanes; ++lane) {
+    for (int i = 0; i < D; ++i) points[i * lanes + lane] = static_cast<int16_t>(search.p[i][lane]);
+    rows.levels[number * lanes + lane] = static_cast<uint16_t>(search.level_index[lane]);
+  }
+}
+
+// Calls action(constant D, group, its number, its first column) for every group.
+template <class Action>
+void for_each_group(const GuidedGroup* groups, size_t group_count, const Action& action) {
+  size_t first = 0;
+  for (size_t g = 0; g < group_count; ++g) {
+    switch (groups[g].dimension) {
+      case 2:
+        action(Dimension<2>{}, groups[g], g, first);
+        break;
+      case 4:
+        action(Dimension<4>{}, groups[g], g, first);
+        break;
+      case 8:
+        action(Dimension<8>{}, groups[g], g, first);
+        break;
+      case 16:
+        action(Dimension<16>{}, groups[g], g, first);
+        break;
+      case 32:
+        action(Dimension<32>{}, groups[g], g, first);
+        break;
+    }
+    first += groups[g].dimension;
+  }
+}
+
+void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows) {
+  for_each_group(groups, group_count, [&](auto dimension, const GuidedGroup& group, size_t number, size_t first) {
+    round_group<dimension.value>(group, number, first, moves, start, rows);
+  });
+}
+
+void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* differences, float* accumulators) {
+  for_each_group(groups, group_count, [&](auto dimension, const GuidedGroup& group, size_t, size_t first) {
+    Floats change[dimension.value];
+    for (int i = 0; i < dimension.value; ++i) change[i] = load_lanes(differences + (first + i) * lanes);
+    couple<dimension.value>(group, change, accumulators);
+  });
+}
+
+}  // namespace
+}  // namespace pyramidion
