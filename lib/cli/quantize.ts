@@ -7,6 +7,7 @@ interface Options {
   output: string
   bits: number
   quantizer: 'pvq' | 'integer' | 'mxint'
+  rounding: 'guided' | 'nearest'
   rank: number | 'auto'
   lowRank: 'lqer' | 'l2qer' | 'qera'
   embeddingBits?: number
@@ -32,6 +33,11 @@ export function quantizeCommand(signal: AbortSignal): Command {
     .addOption(
       new Option('--quantizer <name>', 'pvq, or a baseline').choices(['pvq', 'integer', 'mxint']).default('pvq'),
     )
+    .addOption(
+      new Option('--rounding <how>', 'guided by the calibration text, or nearest')
+        .choices(['guided', 'nearest'])
+        .default('guided'),
+    )
     .option(
       '--rank <n>',
       'rank of the low-rank correction, or auto: only where it beats the same bytes spent on the code',
@@ -44,7 +50,7 @@ export function quantizeCommand(signal: AbortSignal): Command {
         .default('lqer'),
     )
     .option('--embedding-bits <n>', 'quantize the embedding and the head too', numberOption(1, 8))
-    .option('--calibration <file>', 'text the statistics of the layer inputs are taken from')
+    .option('--calibration <file>', 'text like what the model will read, to round the weights for it')
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--json', 'print one JSON object', false)
@@ -61,6 +67,7 @@ Examples:
         bits: options.bits,
         output: options.output,
         quantizer: options.quantizer,
+        rounding: options.rounding,
         rank: options.rank,
         lowRank: options.lowRank,
         embeddingBits: options.embeddingBits,

@@ -9,6 +9,7 @@ import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
 import type { Hessian } from './hessian.js'
 import { type LowRankMethod, lowRankBits, lowRankScaling } from './low-rank.js'
+import type { Rounding } from './rounding-guide.js'
 
 /** Ranks worth trying: factors store a scale for 16 values along the rank. */
 const RANKS = [4, 8, 16, 32, 48, 64]
@@ -23,6 +24,7 @@ export interface ChooseRankOptions extends EncodeOptions {
   bits: number
   rotationSeed: number | null
   hessian?: Hessian
+  rounding?: Rounding
   name?: string
 }
 

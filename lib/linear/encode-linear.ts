@@ -6,11 +6,13 @@ import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type DenseWeights, type LowRankFactors, native } from '../native.js'
 import { decodeAllAsync } from '../quantizers/decode.js'
+import { PvqQuantizer } from '../quantizers/pvq.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
 import type { Hessian } from './hessian.js'
 import { type LowRankMethod, lowRankScaling, quantizeFactors } from './low-rank.js'
 import { QuantizedLinear } from './quantized-linear.js'
 import { sharedRotation } from './rotation.js'
+import { type Rounding, RoundingGuide } from './rounding-guide.js'
 
 /** Weights that are rotated and coded together: enough for all threads, little beside a layer. */
 const CHUNK_WEIGHTS = 1 << 21
@@ -21,6 +23,8 @@ export interface EncodeLinearOptions extends EncodeOptions {
   rotationSeed: number | null
   lowRank?: { method: LowRankMethod; rank: number }
   hessian?: Hessian
+  /** Default `guided`, which needs PVQ codes and a hessian, and is `nearest` without them. */
+  rounding?: Rounding
   /** Named in errors. Default `weight`. */
   name?: string
 }
@@ -69,13 +73,17 @@ export interface EncodedCodes {
 /** The codes alone. `keepError` keeps the whole error matrix, turned back by the rotation. */
 export async function encodeCodes(
   weight: DenseWeights,
-  { quantizer, rotationSeed, signal, onProgress, name = 'weight' }: EncodeLinearOptions,
+  { quantizer, rotationSeed, hessian, rounding = 'guided', signal, onProgress, name = 'weight' }: EncodeLinearOptions,
   keepError: boolean,
 ): Promise<EncodedCodes> {
   const { rows, columns } = weight
   const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
   const chunkRows = Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
   const error = keepError ? new Float32Array(rows * columns) : undefined
+  const guide =
+    rounding === 'guided' && hessian !== undefined && quantizer instanceof PvqQuantizer
+      ? await RoundingGuide.create(quantizer, hessian, rotationSeed)
+      : undefined
   const parts: QuantizedWeights[] = []
   let squares = 0
   let squaredErrors = 0
@@ -85,10 +93,13 @@ export async function encodeCodes(
     await native.decodeRowsAsync(weight, first, count, values)
     checkFinite(values, first, columns, name)
     await rotation?.applyAsync(values, count, false)
-    const part = await quantizer.encodeRowsAsync(values, count, columns, {
+    const options = {
       signal,
-      onProgress: onProgress && (({ done }) => onProgress({ done: first + done, total: rows })),
-    })
+      onProgress: onProgress && (({ done }: { done: number }) => onProgress({ done: first + done, total: rows })),
+    }
+    const part = guide
+      ? await guide.encodeRows(values, count, options)
+      : await quantizer.encodeRowsAsync(values, count, columns, options)
     parts.push(part)
     const approximation = await decodeAllAsync(part)
     for (let i = 0; i < values.length; i++) {

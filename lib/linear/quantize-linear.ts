@@ -13,6 +13,7 @@ import { Hessian } from './hessian.js'
 import { checkCalibrated, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
 import { checkBias, QuantizedLinear } from './quantized-linear.js'
 import { checkSeed } from './rotation.js'
+import { type Rounding, roundings } from './rounding-guide.js'
 
 export interface LowRankOptions {
   method: LowRankMethod
@@ -25,8 +26,13 @@ export interface QuantizeLinearOptions extends EncodeOptions {
   bits?: number
   /** Exactly this quantizer; a correction comes on top. */
   quantizer?: Quantizer
-  /** Statistics of the layer's inputs, as the model has them: what `l2qer` and `qera` weigh errors with. */
+  /**
+   * Statistics of the layer's inputs, as the model has them. PVQ codes are then rounded so that the error of the outputs is
+   * small, and `l2qer` and `qera` weigh errors with them.
+   */
   hessian?: Hessian
+  /** Default `guided` where there is a hessian; `nearest` rounds for the weights alone. */
+  rounding?: Rounding
   lowRank?: LowRankOptions
   /** Default `hadamard` for PVQ; `none` for the baselines, as the field defines them. */
   rotation?: 'hadamard' | 'none'
@@ -68,14 +74,14 @@ export async function quantizeLinear(
 type Settings = EncodeLinearOptions | ChooseRankOptions
 
 function resolveSettings(rows: number, columns: number, options: QuantizeLinearOptions): Settings {
-  const { bits, hessian, lowRank, seed = 0, signal, onProgress } = options
+  const { bits, hessian, rounding, lowRank, seed = 0, signal, onProgress } = options
   checkSeed(seed)
   checkRate(options)
   checkHessian(hessian, columns)
   if (lowRank !== undefined) checkLowRank(lowRank, rows, columns, hessian, bits)
   const rotated =
     (options.rotation ?? (options.quantizer && options.quantizer.name !== 'pvq' ? 'none' : 'hadamard')) === 'hadamard'
-  const common = { hessian, signal, onProgress, rotationSeed: rotated ? seed : null }
+  const common = { hessian, rounding, signal, onProgress, rotationSeed: rotated ? seed : null }
   if (lowRank?.rank === 'auto') {
     const total = bits! * rows * columns
     return { ...common, rank: 'auto', method: lowRank.method, quantizerName: 'pvq', bits: total }
@@ -87,11 +93,14 @@ function resolveSettings(rows: number, columns: number, options: QuantizeLinearO
   return { ...common, quantizer, lowRank: correction }
 }
 
-function checkRate({ bits, quantizer, rotation }: QuantizeLinearOptions): void {
+function checkRate({ bits, quantizer, rotation, rounding }: QuantizeLinearOptions): void {
   if ((bits === undefined) === (quantizer === undefined)) {
     throw new PyramidionError('INVALID_ARGUMENT', 'options must have either bits or quantizer')
   }
   if (bits !== undefined) checkBits('bits', bits)
+  if (rounding !== undefined && !roundings.includes(rounding)) {
+    throw new PyramidionError('INVALID_ARGUMENT', `rounding must be guided or nearest, got ${rounding}`)
+  }
   if (rotation !== undefined && rotation !== 'hadamard' && rotation !== 'none') {
     throw new PyramidionError('INVALID_ARGUMENT', `rotation must be hadamard or none, got ${rotation}`)
   }

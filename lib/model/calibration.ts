@@ -13,7 +13,7 @@ import { Workspace } from './workspace.js'
 /** Tokens the model reads at once, as evaluation does by default. */
 const WINDOW = 512
 /** Evenly spread over the text when it is longer. */
-const MOST_WINDOWS = 32
+const MOST_WINDOWS = 128
 
 /** The input that feeds each projection. */
 const inputOf: Record<string, LinearInput> = {

@@ -25,7 +25,8 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
   try {
     checkSource(source)
     const plan = planTensors(source.config, payload)
-    const calibrated = payload.rank !== 0 && payload.calibration.length > 0
+    const guided = payload.quantizer === 'pvq' && payload.rounding === 'guided'
+    const calibrated = (guided || payload.rank !== 0) && payload.calibration.length > 0
     const windows = calibrated ? await calibrationWindows(source, payload.calibration) : undefined
     const writer = await CheckpointWriter.open({
       output: payload.output,
@@ -65,6 +66,8 @@ function description({
   bits,
   embeddingBits,
   quantizer,
+  rounding,
+  calibration,
   rank,
   lowRank,
   seed,
@@ -73,6 +76,7 @@ function description({
     quantizer,
     bits,
     ...(embeddingBits === undefined ? {} : { embedding_bits: embeddingBits }),
+    ...(calibration.length > 0 ? { rounding } : {}),
     ...(rank === 0 ? {} : { rank, low_rank: lowRank }),
     seed,
   }
@@ -141,11 +145,12 @@ class ModelQuantizer {
     const [rows, columns] = shape
     if (!this.writer.has(name)) {
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
-      const { quantizer, lowRank: method, seed } = this.payload
+      const { quantizer, rounding, lowRank: method, seed } = this.payload
       const size = rows * columns
       const common = {
         name,
         hessian,
+        rounding,
         rotationSeed: quantizer === 'pvq' ? seed : null,
         signal: this.context.signal,
         onProgress: (progress: { done: number; total: number }) =>

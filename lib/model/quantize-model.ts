@@ -6,6 +6,7 @@ import { PyramidionError } from '../errors.js'
 import { checkCalibrated, type LowRankMethod, lowRankMethods } from '../linear/low-rank.js'
 import { checkBits } from '../linear/quantize-linear.js'
 import { checkSeed } from '../linear/rotation.js'
+import { type Rounding, roundings } from '../linear/rounding-guide.js'
 import { checkInteger } from '../quantizers/matrix-values.js'
 import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
@@ -17,13 +18,18 @@ export interface QuantizeModelOptions extends CallOptions {
   output: string
   /** Default `pvq`; `integer` and `mxint` are baselines. */
   quantizer?: QuantizerName
+  /** Default `guided`, which with `calibration` rounds PVQ codes for the outputs; `nearest` rounds for the weights alone. */
+  rounding?: Rounding
   /** Rank of the low-rank correction inside `bits`; `auto` where it beats the same bits spent on the codes. Default 0. */
   rank?: number | 'auto'
   /** Default `lqer`; `l2qer` and `qera` need `calibration`. */
   lowRank?: LowRankMethod
   /** Quantizes the embedding and the head too, 1 to 8. By default they keep their precision. */
   embeddingBits?: number
-  /** Text like what the model will read. At most 16,384 tokens of it are used, and only where there is a correction. */
+  /**
+   * Text like what the model will read. PVQ codes are then rounded for the inputs that the layers see in it, and corrections
+   * are weighted by them. At most 65,536 tokens of it are used, spread evenly.
+   */
   calibration?: string | string[]
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number
@@ -64,6 +70,7 @@ export interface QuantizePayload {
   output: string
   bits: number
   quantizer: QuantizerName
+  rounding: Rounding
   rank: number | 'auto'
   lowRank: LowRankMethod
   embeddingBits?: number
@@ -91,18 +98,39 @@ export async function quantizeModel(source: string, options: QuantizeModelOption
 
 function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
   const { bits, output, embeddingBits } = options
-  const { quantizer = 'pvq', rank = 0, lowRank = 'lqer', calibration = [], seed = 0, overwrite = false } = options
+  const {
+    quantizer = 'pvq',
+    rounding = 'guided',
+    rank = 0,
+    lowRank = 'lqer',
+    calibration = [],
+    seed = 0,
+    overwrite = false,
+  } = options
   checkPath('source', source)
   checkPath('output', output)
   checkBits('bits', bits)
   if (embeddingBits !== undefined) checkBits('embeddingBits', embeddingBits)
   checkChoice('quantizer', quantizer, quantizerNames)
+  checkChoice('rounding', rounding, roundings)
   checkChoice('lowRank', lowRank, lowRankMethods)
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
   checkSeed(seed)
   const texts = checkedTexts(calibration)
   if (rank !== 0) checkCalibrated(lowRank, texts.length > 0, 'calibration text')
-  return { source, output, bits, quantizer, rank, lowRank, embeddingBits, calibration: texts, seed, overwrite }
+  return {
+    source,
+    output,
+    bits,
+    quantizer,
+    rounding,
+    rank,
+    lowRank,
+    embeddingBits,
+    calibration: texts,
+    seed,
+    overwrite,
+  }
 }
 
 function checkPath(name: string, path: string): void {

@@ -45,6 +45,23 @@ function relativeError(expected: ArrayLike<number>, actual: ArrayLike<number>): 
 }
 
 describe('quantizeLinear', () => {
+  it('rounds for the inputs that the statistics describe', async () => {
+    const [outFeatures, inFeatures, tokens] = [70, 200, 400]
+    const { weight, x } = layer(9, outFeatures, inFeatures, tokens)
+    const hessian = new Hessian(inFeatures)
+    hessian.add(x, tokens)
+    const expected = dense(weight, x, inFeatures)
+    for (const rotation of ['hadamard', 'none'] as const) {
+      const errors = []
+      for (const statistics of [undefined, hessian]) {
+        const options = { bits: 3, rotation, hessian: statistics }
+        const linear = await quantizeLinear(weight, { outFeatures, inFeatures }, options)
+        errors.push(relativeError(expected, linear.forward(x, tokens)))
+      }
+      assert.ok(errors[1] < 0.5 * errors[0], `${rotation}: ${errors[0]} plain, ${errors[1]} calibrated`)
+    }
+  })
+
   it('stores what was asked for to within 0.01 bit a weight, corrections included', async () => {
     const [outFeatures, inFeatures] = [90, 640]
     const { weight, x } = layer(1, outFeatures, inFeatures, 100)
@@ -118,7 +135,11 @@ describe('quantizeLinear', () => {
     hessian.add(x, tokens)
     const exact = dense(weight, x, inFeatures)
     const outputError = async (lowRank?: { method: 'lqer' | 'l2qer' | 'qera'; rank: number | 'auto' }) => {
-      const linear = await quantizeLinear(weight, { outFeatures, inFeatures }, { bits: 3, hessian, lowRank })
+      const linear = await quantizeLinear(
+        weight,
+        { outFeatures, inFeatures },
+        { bits: 3, hessian, rounding: 'nearest', lowRank },
+      )
       return relativeError(exact, linear.forward(x, tokens))
     }
     const control = await outputError()
@@ -201,6 +222,11 @@ describe('quantizeLinear', () => {
         /lowRank.rank .* 4, got 5/,
       ],
       [() => attempt({ bits: 3, lowRank: { method: 'lqer', rank: 4 } }), 'RATE_OUT_OF_RANGE', /./],
+      [
+        () => attempt({ bits: 3, rounding: 'up' as never }),
+        'INVALID_ARGUMENT',
+        /rounding must be guided or nearest, got up/,
+      ],
       [() => attempt({ bits: 3, hessian }), 'EMPTY', /hessian has seen no inputs/],
       [() => attempt({ bits: 3, hessian: new Hessian(63) }), 'INVALID_SHAPE', /hessian must have the 64/],
     ]

@@ -83,10 +83,22 @@ describe('quantizeModel', () => {
     assert.ok(three < integers / 2, `KL ${three}, integers ${integers}`)
   })
 
+  it('rounds for the inputs that calibration text gives the layers', async () => {
+    const divergence = async (rounding: 'guided' | 'nearest') => {
+      const folder = output()
+      const result = await quantizeModel(tales, { bits: 3, rounding, calibration, output: folder })
+      assert.ok(Math.abs(result.linearBitsPerWeight - 3) < 0.01, `${result.linearBitsPerWeight}`)
+      const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })
+      return klDivergence!.mean
+    }
+    const [guided, nearest] = [await divergence('guided'), await divergence('nearest')]
+    assert.ok(guided < 0.75 * nearest, `KL ${guided} guided, ${nearest} nearest`)
+  })
+
   it('calibrates block by block for corrections that weigh errors by inputs', async () => {
     const report = async (rank: number | 'auto', lowRank: 'lqer' | 'l2qer' | 'qera') => {
       const folder = output()
-      const options = { bits: 3, rank, lowRank, calibration, output: folder }
+      const options = { bits: 3, rounding: 'nearest' as const, rank, lowRank, calibration, output: folder }
       const result = await quantizeModel(tales, options)
       assert.ok(Math.abs(result.linearBitsPerWeight - 3) < 0.01, `${result.linearBitsPerWeight}`)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 4 })

@@ -1,0 +1,74 @@
+/**
+ * Calibrated ("Hessian-guided") rounding of one weight matrix: the rows that share an input are coded so that the expected
+ * error of the outputs, (w - q)' E[x x'] (w - q), is small, instead of the error of the weights. Error feedback (GPTQ, arXiv
+ * 2210.17323; LDLQ, arXiv 2307.13304), then coordinate descent over the groups; the numerics are in native/core/calibrated.
+ */
+import { type GuideSettings, type NativePvqGuide, native, type PvqWeights } from '../native.js'
+import type { PvqQuantizer } from '../quantizers/pvq.js'
+import { pvqSegments } from '../quantizers/pvq-levels.js'
+import type { EncodeOptions } from '../quantizers/quantizer.js'
+import { runRows } from '../quantizers/row-job.js'
+import type { Hessian } from './hessian.js'
+import { sharedRotation } from './rotation.js'
+
+/** `guided`: for the outputs, given statistics of the inputs. `nearest`: each group by itself. */
+export type Rounding = 'guided' | 'nearest'
+export const roundings: readonly Rounding[] = ['guided', 'nearest']
+
+/** The ridge is what GPTQ uses; more moves and sweeps than these change the error by less than 1 %. */
+const settings: GuideSettings = { ridge: 0.01, moves: 8, sweeps: 4 }
+
+export class RoundingGuide {
+  readonly #segments
+  readonly #guide: NativePvqGuide
+
+  private constructor(
+    quantizer: PvqQuantizer,
+    private readonly columns: number,
+    hessian: Float64Array,
+  ) {
+    this.#segments = pvqSegments(quantizer.segmentShapes(columns), columns)
+    this.#guide = new native.PvqGuide(columns, this.#segments, hessian, settings)
+  }
+
+  /** For rows that were rotated with `rotationSeed` (null: not at all). */
+  static async create(quantizer: PvqQuantizer, hessian: Hessian, rotationSeed: number | null): Promise<RoundingGuide> {
+    const { inFeatures } = hessian
+    return new RoundingGuide(quantizer, inFeatures, await rotatedMean(hessian, rotationSeed))
+  }
+
+  /** Codes rows x columns values. */
+  async encodeRows(values: Float32Array, rows: number, options: EncodeOptions): Promise<PvqWeights> {
+    const encoded = await runRows(rows, options, control => this.#guide.encodeAsync(values, rows, control))
+    return { format: 'pvq', rows, columns: this.columns, segments: this.#segments, ...encoded }
+  }
+}
+
+/** V E[x x'] V'. Single precision, whose error is far below the ridge. */
+async function rotatedMean(hessian: Hessian, seed: number | null): Promise<Float64Array> {
+  const mean = hessian.mean()
+  if (seed === null) return mean
+  const width = hessian.inFeatures
+  const rotation = sharedRotation(width, seed)
+  const turned = Float32Array.from(mean)
+  await rotation.applyAsync(turned, width, false)
+  transpose(turned, width)
+  await rotation.applyAsync(turned, width, false)
+  for (let i = 0; i < width; i++) {
+    for (let j = 0; j <= i; j++) {
+      mean[i * width + j] = (turned[i * width + j] + turned[j * width + i]) / 2
+      mean[j * width + i] = mean[i * width + j]
+    }
+  }
+  return mean
+}
+
+function transpose(matrix: Float32Array, width: number): void {
+  for (let i = 0; i < width; i++) {
+    for (let j = 0; j < i; j++) {
+      const value = matrix[i * width + j]
+      matrix[i * width + j] = matrix[j * width + i]
+      matrix[j * width + i] = value
+    }
+  }
+}
