@@ -326,7 +326,7 @@ function load(): NativeAddon {
   }
   throw new PyramidionError(
     'NATIVE_UNAVAILABLE',
-    `the native addon could not be loaded on ${platform}, Node ${process.versions.node}. Build it with: npm run build:native\n${failures.join('\n')}`,
+    `the native addon could not be loaded on ${platform}, Node ${process.versions.node}. Build it with: npm --prefix ${root} run build:native\n${failures.join('\n')}`,
   )
 }
 
