@@ -4,6 +4,7 @@ import type { Architecture } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { openModel } from '../checkpoint/open-model.js'
 import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
+import { sizeOf } from '../model/quantize-plan.js'
 import { requiredTensors } from '../model/tensor-requirements.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 
@@ -51,7 +52,7 @@ export async function inspectModel(path: string): Promise<Inspection> {
     return {
       kind: source.kind,
       architecture: source.config.architecture,
-      parameters: weights.reduce((sum, weight) => sum + values(weight), 0),
+      parameters: weights.reduce((sum, weight) => sum + sizeOf(weight), 0),
       bytes: source.bytes,
       bitsPerWeight: meanBits(weights),
       linearBitsPerWeight: meanBits(weights.filter(weight => weight.linear)),
@@ -77,8 +78,8 @@ function* inspectWeights(source: ModelSource, linear: ReadonlySet<string>): Gene
   }
   for (const { name, shape, format, bytes } of source.tensors.values()) {
     if (partOfQuantized(source, name)) continue
-    const count = shape.reduce((product, size) => product * size, 1)
-    yield { name, shape, format, settings: '', rank: 0, bitsPerWeight: (8 * bytes) / count, linear: linear.has(name) }
+    const bitsPerWeight = (8 * bytes) / sizeOf({ shape })
+    yield { name, shape, format, settings: '', rank: 0, bitsPerWeight, linear: linear.has(name) }
   }
 }
 
@@ -100,14 +101,12 @@ function settingsOf(metadata: QuantizedTensorMetadata): string {
   }
 }
 
-const values = ({ shape }: WeightInspection) => shape.reduce((product, size) => product * size, 1)
-
 function meanBits(weights: WeightInspection[]): number {
   let bits = 0
   let count = 0
   for (const weight of weights) {
-    bits += weight.bitsPerWeight * values(weight)
-    count += values(weight)
+    bits += weight.bitsPerWeight * sizeOf(weight)
+    count += sizeOf(weight)
   }
   return count === 0 ? 0 : bits / count
 }

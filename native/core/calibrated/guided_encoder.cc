@@ -57,8 +57,11 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
   double mean = 0;
   for (size_t i = 0; i < given; ++i) mean += hessian[i * given + i] / static_cast<double>(given);
   if (!std::isfinite(mean) || mean < 0) throw Error("NOT_FINITE", "hessian must be finite with a positive diagonal");
+  // Rounding is the same under any multiple of H; with a mean diagonal near one its floats neither overflow nor vanish, and
+  // by a power of two nothing else changes.
+  const double factor_of_two = mean > 0 ? std::exp2(-std::floor(std::log2(mean))) : 1;
   // Inputs that are always zero make every rounding equally good.
-  const double ridge = mean > 0 ? options.ridge * mean : 1;
+  const double ridge = mean > 0 ? options.ridge * mean * factor_of_two : 1;
 
   size_t column = 0;
   for (size_t s = 0; s < layout.codes.size(); ++s) {
@@ -88,7 +91,7 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
   std::vector<double> ordered(columns_ * columns_, 0);
   for (size_t i = 0; i < columns_; ++i) {
     for (size_t j = 0; source[i] < given && j < columns_; ++j) {
-      if (source[j] < given) ordered[i * columns_ + j] = hessian[source[i] * given + source[j]];
+      if (source[j] < given) ordered[i * columns_ + j] = factor_of_two * hessian[source[i] * given + source[j]];
     }
     ordered[i * columns_ + i] += ridge;
   }
@@ -174,18 +177,19 @@ class GuidedPlan::Block {
     std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
     empty_.assign(lanes_, true);
     for (size_t lane = 0; lane < lanes_; ++lane) {
-      double sum = 0;
-      for (size_t i = 0; lane < count && i < given; ++i) {
-        sum += static_cast<double>(values[lane * given + i]) * values[lane * given + i];
-      }
-      const float scale = half_to_float(float_to_half(static_cast<float>(std::sqrt(sum / static_cast<double>(given)))));
+      // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
+      row_.assign(given, 0.0f);
+      if (lane < count) std::copy_n(values + lane * given, given, row_.begin());
+      const double norm = root_mean_square(row_.data(), given);
+      if (!(norm <= largest_row_scale)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
+      const float scale = half_to_float(float_to_half(static_cast<float>(norm)));
       empty_[lane] = !(scale > 0);
       scales_[lane] = empty_[lane] ? 1 : scale;
       if (empty_[lane]) continue;
       float* target = targets_.data() + lane;
       for (const Group& group : plan_.groups_) {
         const size_t d = plan_.layout_->codes[group.segment].dimension;
-        const float* from = values + lane * given + group.first_column;
+        const float* from = row_.data() + group.first_column;
         for (size_t i = 0; i < group.columns; ++i) target[i * lanes_] = from[i];
         // As the plain encoder pads: with what gives the group the usual gain.
         for (size_t i = group.columns; i < d && given >= d; ++i) target[i * lanes_] = scale;
@@ -242,8 +246,9 @@ class GuidedPlan::Block {
   const GuidedPlan& plan_;
   const GuidedKernel& kernel_;
   size_t lanes_;
-  // H w.
+  // As GuidedRows has them; products_ is H w.
   std::vector<float> targets_, differences_, accumulators_, products_, scales_;
+  std::vector<float> row_;
   std::vector<int16_t> points_;
   std::vector<uint16_t> levels_;
   std::vector<bool> empty_;
@@ -252,6 +257,7 @@ class GuidedPlan::Block {
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                            const GuidedKernel& kernel) const {
+  check_row_values(values, rows, layout_->columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
   const size_t blocks = (rows + kernel.lanes - 1) / kernel.lanes;
   pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {

@@ -31,7 +31,8 @@ class GuidedPlan {
   GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> layout, const GuidedOptions& options,
              ThreadPool& pool);
 
-  // values: rows x columns, finite. Rows are independent; the result does not depend on the number of threads.
+  // values: rows x columns. Rows are independent; the result does not depend on the number of threads. Throws what encode_rows
+  // throws for values it cannot code.
   PvqRows encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                  const GuidedKernel& kernel = guided_kernel()) const;
 

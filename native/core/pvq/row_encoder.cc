@@ -12,47 +12,10 @@
 namespace pyramidion {
 namespace {
 
-constexpr double largest_half = 65504;
 // Rows a thread takes at a time are about this many weights.
 constexpr size_t block_weights = 1 << 16;
 
-double root_mean_square(const float* row, size_t columns) {
-  // Eight sums at once, in an order of their own: the compiler may not reorder one.
-  double sums[8] = {}, sum = 0;
-  const size_t whole = columns / 8 * 8;
-  for (size_t i = 0; i < whole; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) sums[lane] += static_cast<double>(row[i + lane]) * row[i + lane];
-  }
-  for (size_t i = whole; i < columns; ++i) sum += static_cast<double>(row[i]) * row[i];
-  for (double lane : sums) sum += lane;
-  return std::sqrt(sum / static_cast<double>(columns));
-}
-
-void check_values(const float* values, size_t rows, size_t columns, size_t grain, ThreadPool& pool) {
-  // The first bad row whatever the threads' order.
-  std::atomic<size_t> first_bad{rows};
-  pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
-    for (size_t row = begin; row < end; ++row) {
-      // NaN and infinity both fail the comparison.
-      if (root_mean_square(values + row * columns, columns) <= largest_half) continue;
-      for (size_t seen = first_bad; row < seen && !first_bad.compare_exchange_weak(seen, row);) {
-      }
-      return;
-    }
-  });
-  const size_t row = first_bad;
-  if (row == rows) return;
-  for (size_t column = 0; column < columns; ++column) {
-    const float value = values[row * columns + column];
-    if (!std::isfinite(value)) {
-      throw Error("NOT_FINITE", "values must be finite, got " + std::to_string(value) + " in row " +
-                                    std::to_string(row) + ", column " + std::to_string(column));
-    }
-  }
-  throw Error("INVALID_ARGUMENT",
-              "values: the root mean square of a row must be at most 65504, the largest row scale, got " +
-                  std::to_string(root_mean_square(values + row * columns, columns)) + " in row " + std::to_string(row));
-}
+size_t row_grain(size_t columns) { return std::max<size_t>(1, block_weights / columns); }
 
 // Encodes one row at a time; the buffers are kept from row to row.
 class RowEncoder {
@@ -68,11 +31,11 @@ class RowEncoder {
     // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
     row_.assign(values, values + layout_.columns);
     const double norm = root_mean_square(row_.data(), layout_.columns);
-    if (!(norm <= largest_half)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
+    if (!(norm <= largest_row_scale)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
     find_points(static_cast<float>(norm));
     // The levels that suit the root mean square, the scale that suits them, and the levels that suit that scale as f16
     // rounds it.
-    const uint16_t half = norm > 0 ? float_to_half(static_cast<float>(std::min(refit(norm), largest_half))) : 0;
+    const uint16_t half = norm > 0 ? float_to_half(static_cast<float>(std::min(refit(norm), largest_row_scale))) : 0;
     const double scale = half_to_float(half);
     if (scale > 0) choose_levels(scale);
     write(scale > 0, bytes);
@@ -176,10 +139,49 @@ class RowEncoder {
 
 }  // namespace
 
+double root_mean_square(const float* row, size_t columns) {
+  // Eight sums at once, in an order of their own: the compiler may not reorder one.
+  double sums[8] = {}, sum = 0;
+  const size_t whole = columns / 8 * 8;
+  for (size_t i = 0; i < whole; i += 8) {
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += static_cast<double>(row[i + lane]) * row[i + lane];
+  }
+  for (size_t i = whole; i < columns; ++i) sum += static_cast<double>(row[i]) * row[i];
+  for (double lane : sums) sum += lane;
+  return std::sqrt(sum / static_cast<double>(columns));
+}
+
+void check_row_values(const float* values, size_t rows, size_t columns, ThreadPool& pool) {
+  const size_t grain = row_grain(columns);
+  // The first bad row whatever the threads' order.
+  std::atomic<size_t> first_bad{rows};
+  pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      // NaN and infinity both fail the comparison.
+      if (root_mean_square(values + row * columns, columns) <= largest_row_scale) continue;
+      for (size_t seen = first_bad; row < seen && !first_bad.compare_exchange_weak(seen, row);) {
+      }
+      return;
+    }
+  });
+  const size_t row = first_bad;
+  if (row == rows) return;
+  for (size_t column = 0; column < columns; ++column) {
+    const float value = values[row * columns + column];
+    if (!std::isfinite(value)) {
+      throw Error("NOT_FINITE", "values must be finite, got " + std::to_string(value) + " in row " +
+                                    std::to_string(row) + ", column " + std::to_string(column));
+    }
+  }
+  throw Error("INVALID_ARGUMENT",
+              "values: the root mean square of a row must be at most 65504, the largest row scale, got " +
+                  std::to_string(root_mean_square(values + row * columns, columns)) + " in row " + std::to_string(row));
+}
+
 PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
                     const JobControl& control) {
-  const size_t grain = std::max<size_t>(1, block_weights / layout.columns);
-  check_values(values, rows, layout.columns, grain, pool);
+  const size_t grain = row_grain(layout.columns);
+  check_row_values(values, rows, layout.columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout.row_bytes), std::vector<uint16_t>(rows)};
   pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
     RowEncoder encoder(layout, search);

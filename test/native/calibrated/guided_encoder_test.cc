@@ -281,3 +281,21 @@ TEST_CASE("calibrated rounding stops when asked to and counts its rows") {
   CHECK_THROWS_WITH_AS(plan.encode(setup.values.data(), 40, setup.pool, JobControl(words)), doctest::Contains("abort"),
                        Error);
 }
+
+TEST_CASE("values that no row scale reaches are refused, and a Hessian of any size serves") {
+  const uint64_t seed = 77;
+  INFO("seed ", seed);
+  Random random(seed);
+  Setup setup({6, 64, {segment(64, 16, 24, 7, 64)}}, 64, random);
+  const PvqRows reference = setup.guided({});
+  const std::vector<double> hessian = setup.hessian;
+  for (double factor : {0x1p-900, 0x1p-200, 0x1p200, 0x1p900}) {
+    for (size_t i = 0; i < hessian.size(); ++i) setup.hessian[i] = factor * hessian[i];
+    CHECK(setup.guided({}).codes == reference.codes);
+  }
+  setup.hessian = hessian;
+  setup.values[70] = 1e9f;
+  CHECK_THROWS_WITH_AS(setup.guided({}), doctest::Contains("65504"), Error);
+  setup.values[70] = std::nanf("");
+  CHECK_THROWS_WITH_AS(setup.guided({}), doctest::Contains("row 1, column 6"), Error);
+}
