@@ -132,10 +132,18 @@ export interface GuideSettings {
   sweeps: number
 }
 
+/** How the errors of a matrix's rows are weighed together; see native/core/calibrated/row_coupling.h. */
+export interface RowCoupling {
+  /** G = E[g g^T] of the gradients at the layer's outputs: rows x rows. */
+  outputHessian: Float64Array
+  /** What of G counts beside the identity of the same trace, 0 to 0.9999. */
+  share: number
+}
+
 /** Rounds rows under one Hessian, for one layout of segments. */
 export interface NativePvqGuide {
-  /** values: rows x columns. The first call factors the Hessian. */
-  encodeAsync(values: Float32Array, rows: number, control?: JobControl): Promise<PvqRows>
+  /** values: rows x columns. The first call factors the Hessian. With `coupling`, values are all rows of the matrix. */
+  encodeAsync(values: Float32Array, rows: number, control?: JobControl, coupling?: RowCoupling): Promise<PvqRows>
 }
 
 export interface LinearParts {

@@ -17,12 +17,17 @@ import { type Rounding, RoundingGuide } from './rounding-guide.js'
 /** Weights that are rotated and coded together: enough for all threads, little beside a layer. */
 const CHUNK_WEIGHTS = 1 << 21
 
+/** What of the outputs' Hessian counts beside the identity: its estimate is noisy. */
+const OUTPUT_SHARE = 0.9
+
 export interface EncodeLinearOptions extends EncodeOptions {
   quantizer: Quantizer
   /** Seed of the rotation; null for none. */
   rotationSeed: number | null
   lowRank?: { method: LowRankMethod; rank: number }
   hessian?: Hessian
+  /** Of the gradients at the layer's outputs, E[g g^T]: guided rounding then weighs the errors of all rows together. */
+  outputHessian?: Hessian
   /** Default `guided`, which needs PVQ codes and a hessian, and is `nearest` without them. */
   rounding?: Rounding
   /** Named in errors. Default `weight`. */
@@ -73,17 +78,20 @@ export interface EncodedCodes {
 /** The codes alone. `keepError` keeps the whole error matrix, turned back by the rotation. */
 export async function encodeCodes(
   weight: DenseWeights,
-  { quantizer, rotationSeed, hessian, rounding = 'guided', signal, onProgress, name = 'weight' }: EncodeLinearOptions,
+  options: EncodeLinearOptions,
   keepError: boolean,
 ): Promise<EncodedCodes> {
+  const { quantizer, rotationSeed, hessian, outputHessian, rounding = 'guided', name = 'weight' } = options
+  const { signal, onProgress } = options
   const { rows, columns } = weight
   const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
-  const chunkRows = Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
   const error = keepError ? new Float32Array(rows * columns) : undefined
   const guide =
     rounding === 'guided' && hessian !== undefined && quantizer instanceof PvqQuantizer
       ? await RoundingGuide.create(quantizer, hessian, rotationSeed)
       : undefined
+  const coupling = guide && outputHessian && { outputHessian: outputHessian.mean(), share: OUTPUT_SHARE }
+  const chunkRows = coupling ? rows : Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
   const parts: QuantizedWeights[] = []
   let squares = 0
   let squaredErrors = 0
@@ -93,13 +101,13 @@ export async function encodeCodes(
     await native.decodeRowsAsync(weight, first, count, values)
     checkFinite(values, first, columns, name)
     await rotation?.applyAsync(values, count, false)
-    const options = {
+    const rowOptions = {
       signal,
       onProgress: onProgress && (({ done }: { done: number }) => onProgress({ done: first + done, total: rows })),
     }
     const part = guide
-      ? await guide.encodeRows(values, count, options)
-      : await quantizer.encodeRowsAsync(values, count, columns, options)
+      ? await guide.encodeRows(values, count, rowOptions, coupling)
+      : await quantizer.encodeRowsAsync(values, count, columns, rowOptions)
     parts.push(part)
     const approximation = await decodeAllAsync(part)
     for (let i = 0; i < values.length; i++) {

@@ -3,7 +3,7 @@
  * error of the outputs, (w - q)' E[x x'] (w - q), is small, instead of the error of the weights. Error feedback (GPTQ, arXiv
  * 2210.17323; LDLQ, arXiv 2307.13304), then coordinate descent over the groups; the numerics are in native/core/calibrated.
  */
-import { type GuideSettings, type NativePvqGuide, native, type PvqWeights } from '../native.js'
+import { type GuideSettings, type NativePvqGuide, native, type PvqWeights, type RowCoupling } from '../native.js'
 import type { PvqQuantizer } from '../quantizers/pvq.js'
 import { pvqSegments } from '../quantizers/pvq-levels.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
@@ -37,9 +37,14 @@ export class RoundingGuide {
     return new RoundingGuide(quantizer, inFeatures, await rotatedMean(hessian, rotationSeed))
   }
 
-  /** Codes rows x columns values. */
-  async encodeRows(values: Float32Array, rows: number, options: EncodeOptions): Promise<PvqWeights> {
-    const encoded = await runRows(rows, options, control => this.#guide.encodeAsync(values, rows, control))
+  /** Codes rows x columns values; with `coupling`, all rows of a matrix. */
+  async encodeRows(
+    values: Float32Array,
+    rows: number,
+    options: EncodeOptions,
+    coupling?: RowCoupling,
+  ): Promise<PvqWeights> {
+    const encoded = await runRows(rows, options, control => this.#guide.encodeAsync(values, rows, control, coupling))
     return { format: 'pvq', rows, columns: this.columns, segments: this.#segments, ...encoded }
   }
 }

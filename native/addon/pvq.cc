@@ -223,12 +223,22 @@ class GuideObject : public Napi::ObjectWrap<GuideObject> {
     const size_t size = checked_product(rows, state_->layout->columns, "values");
     const Span<float> values = call.argument(0, "values").array<float>(size);
     const JobControl control = call.job_control(2);
+    // Copied here, because it is read on another thread.
+    auto output_hessian = std::make_shared<std::vector<double>>();
+    double share = 0;
+    if (const Argument coupling = call.argument(3, "coupling"); coupling.present()) {
+      const Span<double> hessian = coupling["outputHessian"].array<double>(checked_product(rows, rows, "outputHessian"));
+      output_hessian->assign(hessian.data, hessian.data + hessian.size);
+      share = coupling["share"].number(0, 0.9999);
+    }
     return encoding(control, [=, state = state_] {
       std::call_once(state->once, [&] {
         state->plan = std::make_unique<GuidedPlan>(state->hessian.data(), state->layout, state->options, shared_pool());
         state->hessian = {};
       });
-      return state->plan->encode(values.data, rows, shared_pool(), control);
+      if (output_hessian->empty()) return state->plan->encode(values.data, rows, shared_pool(), control);
+      const RowCoupling coupling(output_hessian->data(), rows, share, shared_pool());
+      return state->plan->encode(values.data, rows, coupling, shared_pool(), control);
     });
   }
 

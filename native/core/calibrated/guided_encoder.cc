@@ -145,57 +145,58 @@ class GuidedPlan::Block {
         differences_(plan.columns_ * lanes_),
         accumulators_(plan.columns_ * lanes_),
         products_(plan.columns_ * lanes_),
-        scales_(lanes_),
+        scales_(lanes_, 1.0f),
         points_(plan.columns_ * lanes_),
-        levels_(plan.groups_.size() * lanes_) {}
+        levels_(plan.groups_.size() * lanes_),
+        empty_(lanes_, true) {}
 
-  // values: count <= lanes rows.
-  void encode(const float* values, size_t count, uint8_t* codes, uint16_t* row_scale) {
-    load(values, count);
-    const GuidedRows rows{targets_.data(), differences_.data(), accumulators_.data(),
-                          scales_.data(),  points_.data(),      levels_.data()};
-    const GuidedOptions& options = plan_.options_;
+  // The weights of a lane; lanes that are given none stay empty.
+  void load(size_t lane, const float* values) {
+    // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
+    row_.assign(values, values + plan_.layout_->columns);
+    const double norm = root_mean_square(row_.data(), row_.size());
+    if (!(norm <= largest_row_scale)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
+    const float scale = half_to_float(float_to_half(static_cast<float>(norm)));
+    empty_[lane] = !(scale > 0);
+    scales_[lane] = empty_[lane] ? 1 : scale;
+    float* target = targets_.data() + lane;
+    for (const Group& group : plan_.groups_) {
+      const size_t d = plan_.layout_->codes[group.segment].dimension;
+      const float* from = row_.data() + group.first_column;
+      for (size_t i = 0; i < group.columns; ++i) target[i * lanes_] = empty_[lane] ? 0 : from[i];
+      // As the plain encoder pads: with what gives the group the usual gain.
+      for (size_t i = group.columns; i < d; ++i) target[i * lanes_] = row_.size() >= d && !empty_[lane] ? scale : 0;
+      target += d * lanes_;
+    }
+  }
+
+  // Moves a lane's target away from its weights; shift: a value a column, in rounding order.
+  void shift_target(size_t lane, const float* shift) {
+    if (empty_[lane]) return;
+    for (size_t i = 0; i < plan_.columns_; ++i) targets_[i * lanes_ + lane] += shift[i];
+  }
+
+  // The target minus what it was rounded to, in the form of shift_target.
+  void read_difference(size_t lane, float* difference) const {
+    for (size_t i = 0; i < plan_.columns_; ++i) difference[i] = empty_[lane] ? 0 : differences_[i * lanes_ + lane];
+  }
+
+  void round_with_feedback() {
+    kernel_.sweep(plan_.feedback_.data(), plan_.groups_.size(), plan_.options_.moves, true, rows());
+  }
+
+  // Sweeps of coordinate descent, and the row scales that suit their results.
+  void descend(int sweeps) {
     const size_t groups = plan_.groups_.size();
-    kernel_.sweep(plan_.feedback_.data(), groups, options.moves, true, rows);
     std::fill(products_.begin(), products_.end(), 0.0f);
     kernel_.accumulate(plan_.descent_.data(), groups, targets_.data(), products_.data());
     std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
     kernel_.accumulate(plan_.descent_.data(), groups, differences_.data(), accumulators_.data());
-    for (int sweep = 0; sweep < options.sweeps; ++sweep) {
+    for (int sweep = 0; sweep < sweeps; ++sweep) {
       refit_scales();
-      kernel_.sweep(plan_.descent_.data(), groups, options.moves, false, rows);
+      kernel_.sweep(plan_.descent_.data(), groups, plan_.options_.moves, false, rows());
     }
     refit_scales();
-    for (size_t lane = 0; lane < count; ++lane) write(lane, codes + lane * plan_.layout_->row_bytes, row_scale + lane);
-  }
-
- private:
-  void load(const float* values, size_t count) {
-    const size_t given = plan_.layout_->columns;
-    std::fill(targets_.begin(), targets_.end(), 0.0f);
-    std::fill(differences_.begin(), differences_.end(), 0.0f);
-    std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
-    empty_.assign(lanes_, true);
-    for (size_t lane = 0; lane < lanes_; ++lane) {
-      // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
-      row_.assign(given, 0.0f);
-      if (lane < count) std::copy_n(values + lane * given, given, row_.begin());
-      const double norm = root_mean_square(row_.data(), given);
-      if (!(norm <= largest_row_scale)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
-      const float scale = half_to_float(float_to_half(static_cast<float>(norm)));
-      empty_[lane] = !(scale > 0);
-      scales_[lane] = empty_[lane] ? 1 : scale;
-      if (empty_[lane]) continue;
-      float* target = targets_.data() + lane;
-      for (const Group& group : plan_.groups_) {
-        const size_t d = plan_.layout_->codes[group.segment].dimension;
-        const float* from = row_.data() + group.first_column;
-        for (size_t i = 0; i < group.columns; ++i) target[i * lanes_] = from[i];
-        // As the plain encoder pads: with what gives the group the usual gain.
-        for (size_t i = group.columns; i < d && given >= d; ++i) target[i * lanes_] = scale;
-        target += d * lanes_;
-      }
-    }
   }
 
   // The scale of least error for the points and levels at hand. With q = s v, d = w - s v, r = H d kept in the accumulators
@@ -243,6 +244,11 @@ class GuidedPlan::Block {
     }
   }
 
+ private:
+  GuidedRows rows() {
+    return {targets_.data(), differences_.data(), accumulators_.data(), scales_.data(), points_.data(), levels_.data()};
+  }
+
   const GuidedPlan& plan_;
   const GuidedKernel& kernel_;
   size_t lanes_;
@@ -257,19 +263,61 @@ class GuidedPlan::Block {
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                            const GuidedKernel& kernel) const {
-  check_row_values(values, rows, layout_->columns, pool);
+  const size_t columns = layout_->columns;
+  check_row_values(values, rows, columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
   const size_t blocks = (rows + kernel.lanes - 1) / kernel.lanes;
   pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {
-    Block block(*this, kernel);
     for (size_t b = begin; b < end; ++b) {
       control.check();
       const size_t first = b * kernel.lanes, count = std::min(kernel.lanes, rows - first);
-      block.encode(values + first * layout_->columns, count, result.codes.data() + first * layout_->row_bytes,
-                   result.row_scale.data() + first);
+      Block block(*this, kernel);
+      for (size_t lane = 0; lane < count; ++lane) block.load(lane, values + (first + lane) * columns);
+      block.round_with_feedback();
+      block.descend(options_.sweeps);
+      for (size_t lane = 0; lane < count; ++lane) {
+        block.write(lane, result.codes.data() + (first + lane) * layout_->row_bytes, &result.row_scale[first + lane]);
+      }
       control.advance(static_cast<int32_t>(count));
     }
   });
+  return result;
+}
+
+PvqRows GuidedPlan::encode(const float* values, size_t rows, const RowCoupling& coupling, ThreadPool& pool,
+                           const JobControl& control, const GuidedKernel& kernel) const {
+  const size_t lanes = kernel.lanes;
+  check_row_values(values, rows, layout_->columns, pool);
+  PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
+  // In the order of rounding: w - q, and what the wave at hand adds to its targets.
+  std::vector<float> errors(rows * columns_), shifts;
+  for (size_t wave = 0; wave < coupling.waves(); ++wave) {
+    control.check();
+    const size_t first = coupling.first_of(wave), count = coupling.first_of(wave + 1) - first;
+    shifts.resize(count * columns_);
+    coupling.shifts(wave, errors.data(), columns_, shifts.data(), pool);
+    pool.parallel_for((count + lanes - 1) / lanes, 1, [&](size_t begin, size_t end) {
+      for (size_t b = begin; b < end; ++b) {
+        Block block(*this, kernel);
+        const size_t used = std::min(lanes, count - b * lanes);
+        for (size_t lane = 0; lane < used; ++lane) {
+          block.load(lane, values + coupling.row_at(first + b * lanes + lane) * layout_->columns);
+          block.shift_target(lane, shifts.data() + (b * lanes + lane) * columns_);
+        }
+        block.round_with_feedback();
+        block.descend(options_.sweeps);
+        for (size_t lane = 0; lane < used; ++lane) {
+          const size_t place = first + b * lanes + lane, row = coupling.row_at(place);
+          block.write(lane, result.codes.data() + row * layout_->row_bytes, &result.row_scale[row]);
+          float* error = errors.data() + place * columns_;
+          block.read_difference(lane, error);
+          const float* shift = shifts.data() + (b * lanes + lane) * columns_;
+          for (size_t i = 0; i < columns_; ++i) error[i] -= shift[i];
+        }
+      }
+    });
+    control.advance(static_cast<int32_t>(count));
+  }
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/calibrated/row_coupling.h"
 #include "core/parallel/job_control.h"
 #include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
@@ -35,6 +36,9 @@ class GuidedPlan {
   // throws for values it cannot code.
   PvqRows encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                  const GuidedKernel& kernel = guided_kernel()) const;
+  // The same with the rows' errors weighed together, by tr(G D H D').
+  PvqRows encode(const float* values, size_t rows, const RowCoupling& coupling, ThreadPool& pool,
+                 const JobControl& control, const GuidedKernel& kernel = guided_kernel()) const;
 
  private:
   struct Group {

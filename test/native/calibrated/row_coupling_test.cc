@@ -1,0 +1,116 @@
+#include "core/calibrated/row_coupling.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "../pvq/random.h"
+#include "core/calibrated/guided_encoder.h"
+#include "core/pvq/gain_levels.h"
+#include "core/pvq/pvq_matrix.h"
+#include "cpu/pvq_search/dispatch.h"
+
+using namespace pyramidion;
+
+namespace {
+
+std::vector<double> correlated(size_t width, double decay, Random& random) {
+  std::vector<double> directions(width * width), result(width * width, 0);
+  for (size_t i = 0; i < width; ++i) {
+    for (size_t k = 0; k < width; ++k) {
+      directions[i * width + k] = random.gaussian() * std::exp(-decay * static_cast<double>(k) / static_cast<double>(width));
+    }
+  }
+  for (size_t i = 0; i < width; ++i) {
+    for (size_t j = 0; j < width; ++j) {
+      for (size_t k = 0; k < width; ++k) result[i * width + j] += directions[i * width + k] * directions[j * width + k];
+    }
+  }
+  return result;
+}
+
+// tr(G D H D')
+double two_sided_error(const std::vector<float>& d, const std::vector<double>& g, const std::vector<double>& h, size_t rows,
+                       size_t columns) {
+  double error = 0;
+  for (size_t i = 0; i < rows; ++i) {
+    std::vector<double> mixed(columns, 0);
+    for (size_t j = 0; j < rows; ++j) {
+      for (size_t c = 0; c < columns; ++c) mixed[c] += g[i * rows + j] * d[j * columns + c];
+    }
+    for (size_t a = 0; a < columns; ++a) {
+      for (size_t b = 0; b < columns; ++b) error += mixed[a] * h[a * columns + b] * d[i * columns + b];
+    }
+  }
+  return error;
+}
+
+}  // namespace
+
+TEST_CASE("row coupling: waves hold every row once, and shifts leave the least error that rows to come can reach") {
+  const uint64_t seed = 91;
+  INFO("seed ", seed);
+  Random random(seed);
+  ThreadPool pool(2);
+  const size_t rows = 75;
+  const std::vector<double> g = correlated(rows, 3, random);
+  const double share = 0.75;
+  const RowCoupling coupling(g.data(), rows, share, pool);
+  std::set<size_t> seen;
+  for (size_t place = 0; place < rows; ++place) seen.insert(coupling.row_at(place));
+  CHECK(seen.size() == rows);
+  REQUIRE(coupling.waves() == 3);
+
+  double mean = 0;
+  for (size_t i = 0; i < rows; ++i) mean += g[i * rows + i] / rows;
+  const auto at = [&](size_t i, size_t j) {
+    return share / mean * g[coupling.row_at(i) * rows + coupling.row_at(j)] + (i == j ? 1 - share : 0);
+  };
+  // With one column and errors in the first two waves, the last wave's errors of least  d' G d  are minus its shifts, so there
+  // the gradient G d is zero.
+  const size_t last = coupling.first_of(2);
+  std::vector<float> errors = random.gaussians(rows), shifts(rows - last);
+  coupling.shifts(2, errors.data(), 1, shifts.data(), pool);
+  for (size_t i = last; i < rows; ++i) errors[i] = -shifts[i - last];
+  for (size_t i = last; i < rows; ++i) {
+    double gradient = 0, size = 0;
+    for (size_t j = 0; j < rows; ++j) {
+      gradient += at(i, j) * errors[j];
+      size += std::fabs(at(i, j) * errors[j]);
+    }
+    CHECK(std::fabs(gradient) < 1e-5 * size);
+  }
+}
+
+TEST_CASE("rounding with coupled rows lowers the error under both Hessians, and is the same on every instruction set") {
+  const uint64_t seed = 92;
+  INFO("seed ", seed);
+  Random random(seed);
+  ThreadPool pool(2);
+  PyramidCache cache;
+  const size_t rows = 130, columns = 96;
+  const ProjectionLaw law(8, 12, columns, pvq_search_kernel().search);
+  const auto layout =
+      std::make_shared<const PvqLayout>(columns, std::vector<PvqSegment>{{columns, 8, 12, law.levels(7)}}, cache);
+  const std::vector<double> g = correlated(rows, 4, random), h = correlated(columns, 4, random);
+  std::vector<float> values = random.gaussians(rows * columns);
+  // A row of zeros disturbs no other.
+  std::fill_n(values.begin() + 5 * columns, columns, 0.0f);
+  const auto error = [&](const PvqRows& encoded) {
+    std::vector<float> d(rows * columns);
+    PvqMatrix(rows, *layout, encoded.codes.data(), encoded.row_scale.data()).decode_rows(0, rows, d.data(), columns);
+    for (size_t i = 0; i < d.size(); ++i) d[i] = values[i] - d[i];
+    return two_sided_error(d, g, h, rows, columns);
+  };
+  const RowCoupling coupling(g.data(), rows, 0.99, pool);
+  const GuidedPlan plan(h.data(), layout, {}, pool);
+  const double alone = error(plan.encode(values.data(), rows, pool, JobControl()));
+  const PvqRows coupled = plan.encode(values.data(), rows, coupling, pool, JobControl());
+  CHECK(error(coupled) < 0.7 * alone);
+  CHECK(coupled.row_scale[5] == 0);
+  for (const GuidedKernel& kernel : guided_kernels()) {
+    if (kernel.instruction_set > instruction_set()) continue;
+    CHECK(plan.encode(values.data(), rows, coupling, pool, JobControl(), kernel).codes == coupled.codes);
+  }
+}
