@@ -30,14 +30,14 @@ export { type LowRankOptions, type QuantizeLinearOptions, quantizeLinear } from 
 export { QuantizedLinear } from './linear/quantized-linear.js'
 export type { FinishReason, GenerationOptions, GenerationSummary } from './model/generation-options.js'
 export { type LoadModelOptions, loadModel, type Model, type ModelTokenizer } from './model/load-model.js'
+export type { SamplingOptions } from './model/sampler.js'
+export type { Capabilities, IntegerWeights, LowRankFactors, MxintWeights, PvqSegment, PvqWeights } from './native.js'
 export {
   type LayerReport,
   type QuantizeModelOptions,
   type QuantizeModelResult,
   quantizeModel,
-} from './model/quantize-model.js'
-export type { SamplingOptions } from './model/sampler.js'
-export type { Capabilities, IntegerWeights, LowRankFactors, MxintWeights, PvqSegment, PvqWeights } from './native.js'
+} from './quantization/quantize-model.js'
 export { type ErrorStatistics, errorStatistics } from './quantizers/error-statistics.js'
 export { type IntegerOptions, type IntegerQuantizer, integer } from './quantizers/integer.js'
 export { type MxintOptions, type MxintQuantizer, mxint } from './quantizers/mxint.js'

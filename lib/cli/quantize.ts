@@ -1,6 +1,6 @@
 // `pyramidion quantize SOURCE --output FOLDER --bits N`: quantizeModel on the command line.
 import { Command, Option } from 'commander'
-import { type QuantizeModelOptions, quantizeModel } from '../model/quantize-model.js'
+import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
 import { formatBytes, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
 
 interface Options {

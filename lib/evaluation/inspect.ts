@@ -4,8 +4,8 @@ import type { Architecture } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { openModel } from '../checkpoint/open-model.js'
 import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
-import { sizeOf } from '../model/quantize-plan.js'
 import { requiredTensors } from '../model/tensor-requirements.js'
+import { sizeOf } from '../quantization/quantize-plan.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 
 export interface WeightInspection {

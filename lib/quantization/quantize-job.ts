@@ -9,13 +9,13 @@ import { chooseRank } from '../linear/automatic-rank.js'
 import { encodeLinear } from '../linear/encode-linear.js'
 import type { Hessian } from '../linear/hessian.js'
 import { linearTensors } from '../linear/linear-tensors.js'
+import { checkTensors } from '../model/tensor-requirements.js'
 import { type DenseFormat, type DenseWeights, native } from '../native.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import type { JobContext } from '../worker/job.js'
 import { Calibration, calibrationWindows, hessianOf } from './calibration.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
 import { planTensors, sizeOf, type TensorPlan } from './quantize-plan.js'
-import { checkTensors } from './tensor-requirements.js'
 
 type Result = Omit<QuantizeModelResult, 'seconds'>
 

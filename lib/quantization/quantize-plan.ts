@@ -2,10 +2,10 @@
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import { PyramidionError } from '../errors.js'
 import { lowRankBits } from '../linear/low-rank.js'
+import { requiredTensors, type TensorRequirement } from '../model/tensor-requirements.js'
 import { planQuantizer } from '../quantizers/plan-quantizer.js'
 import type { Quantizer } from '../quantizers/quantizer.js'
 import type { QuantizePayload } from './quantize-model.js'
-import { requiredTensors, type TensorRequirement } from './tensor-requirements.js'
 
 /** What a tensor may take from the one before it, in bits a weight: small ones must not pay for large ones. */
 const LARGEST_CARRY = 0.05

@@ -5,10 +5,10 @@
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { PyramidionError } from '../errors.js'
 import { Hessian } from '../linear/hessian.js'
-import { Block, type LinearInput } from './block.js'
-import { EmbeddingAndHead } from './embedding-and-head.js'
-import { KeyValueCache } from './key-value-cache.js'
-import { Workspace } from './workspace.js'
+import { Block, type LinearInput } from '../model/block.js'
+import { EmbeddingAndHead } from '../model/embedding-and-head.js'
+import { KeyValueCache } from '../model/key-value-cache.js'
+import { Workspace } from '../model/workspace.js'
 
 /** Tokens the model reads at once, as evaluation does by default. */
 const WINDOW = 512

@@ -7,8 +7,8 @@ import { readWeights } from '../../dist/checkpoint/read-weights.js'
 import { evaluate, layerErrors, loadModel, type QuantizeModelOptions, quantizeModel } from '../../dist/index.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { temporaryFolder } from '../checkpoint/temporary-folder.js'
-import { longestPause } from './longest-pause.js'
-import { randomTensors, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
+import { longestPause } from '../model/longest-pause.js'
+import { randomTensors, tinyConfig, withCheckpoint } from '../model/tiny-checkpoint.js'
 
 const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
 const calibration = readFileSync(join(tales, 'calibration.txt'), 'utf8').slice(0, 20_000)
