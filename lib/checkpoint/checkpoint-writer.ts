@@ -36,6 +36,7 @@ export interface CheckpointWriterOptions {
 }
 
 const assemblyFolder = 'assembled'
+const scratchFolder = 'scratch'
 
 export class CheckpointWriter {
   private readonly groups: Map<string, Group>
@@ -74,6 +75,11 @@ export class CheckpointWriter {
   /** The note stored with a finished weight; undefined when there is none. */
   note(name: string): unknown {
     return this.groups.get(name)?.note
+  }
+
+  /** A folder for temporary files of the run, to be made where it is needed. It vanishes with the end of the run. */
+  get scratch(): string {
+    return join(this.partial, scratchFolder)
   }
 
   /** A tensor kept as it is. `note` is any JSON value, for the caller's use on resuming; it is not part of the result. */
