@@ -116,6 +116,11 @@ export interface NativeLinear {
   forward(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): void
   /** The same on a thread of the addon's own; x and y must not be touched until it settles. */
   forwardAsync(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): Promise<void>
+  /**
+   * The gradient of a loss at x (tokens x in), for that at y (tokens x out): into `out`, or added to it when `accumulate`.
+   * `rotated`: the gradient at the rotated x instead.
+   */
+  backward(gradient: Float32Array, tokens: number, out: Float32Array, rotated: boolean, accumulate: boolean): void
   /** Rows of the effective matrix (rotation undone, low-rank term added) into out: ids.length x in. */
   gatherRows(ids: Int32Array, out: Float32Array): void
   /** Bytes the weights occupy in memory. */
@@ -255,6 +260,15 @@ export interface NativeAddon {
   // The model graph's operations: synchronous, threaded inside, meant for a worker thread.
   /** out = x / sqrt(mean(x^2) + epsilon) * weight, on rows of weight.length values. out may be x. */
   rmsNorm(x: Float32Array, weight: Float32Array, epsilon: number, rows: number, out: Float32Array): void
+  /** The gradient at rmsNorm's x, for that at its output; out may be the gradient. */
+  rmsNormBackward(
+    x: Float32Array,
+    weight: Float32Array,
+    epsilon: number,
+    rows: number,
+    gradient: Float32Array,
+    out: Float32Array,
+  ): void
   /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
   rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
   /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */
@@ -265,8 +279,21 @@ export interface NativeAddon {
     shape: AttentionShape,
     out: Float32Array,
   ): void
+  /** The gradients at attention's query, keys and values, for that at its output: one whole window, shape.past = 0. */
+  attentionBackward(
+    query: Float32Array,
+    keys: Float32Array,
+    values: Float32Array,
+    gradient: Float32Array,
+    shape: AttentionShape,
+    queryGradient: Float32Array,
+    keyGradient: Float32Array,
+    valueGradient: Float32Array,
+  ): void
   /** out = silu(gate) * up; out may be either. */
   siluMultiply(gate: Float32Array, up: Float32Array, out: Float32Array): void
+  /** gate and up become the gradients at themselves, for that at siluMultiply's output. */
+  siluMultiplyBackward(gate: Float32Array, up: Float32Array, gradient: Float32Array): void
   /** x += y. */
   addInPlace(x: Float32Array, y: Float32Array): void
   /**
@@ -280,6 +307,13 @@ export interface NativeAddon {
     rows: number,
     vocabulary: number,
   ): LogitStatistics
+  /**
+   * Draws a label from softmax(logits) for each row, by inversion of `uniforms` (Float64Array, in [0, 1)), and turns logits
+   * (rows x vocabulary) into the gradient of -log p(label). Returns the labels.
+   */
+  sampledLabelGradient(logits: Float32Array, rows: number, vocabulary: number, uniforms: Float64Array): Int32Array
+  /** Turns logits (rows x vocabulary) into the gradient of KL(reference || logits). Returns that KL of each row, in nats. */
+  distillationGradient(logits: Float32Array, reference: Float32Array, rows: number, vocabulary: number): Float64Array
 }
 
 export interface LogitStatistics {

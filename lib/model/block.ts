@@ -17,7 +17,8 @@ export type InputHook = (input: LinearInput, x: Float32Array, tokens: number) =>
 
 type ProjectionName = 'query' | 'key' | 'value' | 'output' | 'gate' | 'up' | 'down'
 
-interface BlockParts extends Record<ProjectionName, Projection> {
+/** The layers of a block, for what else is computed with them (block-gradient.ts). */
+export interface BlockParts extends Record<ProjectionName, Projection> {
   attentionNorm: Float32Array
   mlpNorm: Float32Array
   queryNorm?: Float32Array
@@ -31,7 +32,7 @@ export class Block {
   private constructor(
     readonly config: ModelConfig,
     readonly layer: number,
-    private readonly parts: BlockParts,
+    readonly parts: Readonly<BlockParts>,
   ) {
     this.#attentionRotation = commonRotation([parts.query, parts.key, parts.value])
     this.#mlpRotation = commonRotation([parts.gate, parts.up])

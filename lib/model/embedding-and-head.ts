@@ -11,8 +11,8 @@ export class EmbeddingAndHead {
   private constructor(
     readonly config: ModelConfig,
     private readonly embedding: Projection,
-    private readonly output: Projection,
-    private readonly norm: Float32Array,
+    readonly output: Projection,
+    readonly norm: Float32Array,
   ) {}
 
   static async load(source: ModelSource, signal?: AbortSignal): Promise<EmbeddingAndHead> {

@@ -90,7 +90,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
         exports.Env(), "Linear",
         {InstanceMethod<&LinearObject::forward>("forward"),
          InstanceMethod<&LinearObject::forward_async>("forwardAsync"),
-         InstanceMethod<&LinearObject::gather_rows>("gatherRows"), InstanceAccessor<&LinearObject::bytes>("bytes")});
+         InstanceMethod<&LinearObject::backward>("backward"), InstanceMethod<&LinearObject::gather_rows>("gatherRows"),
+         InstanceAccessor<&LinearObject::bytes>("bytes")});
   }
 
  private:
@@ -143,6 +144,20 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
   Napi::Value forward_async(const Napi::CallbackInfo& info) {
     Call call(info);
     return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value backward(const Napi::CallbackInfo& info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] {
+      const size_t tokens = call.argument(1, "tokens").integer(0, kMostRows);
+      const Span<float> gradient =
+          call.argument(0, "gradient").array<float>(checked_product(tokens, linear_->out_features(), "gradient"));
+      const Span<float> out =
+          call.argument(2, "out").array<float>(checked_product(tokens, linear_->in_features(), "out"));
+      const bool rotated = call.argument(3, "rotated").boolean(), accumulate = call.argument(4, "accumulate").boolean();
+      linear_->backward(gradient.data, tokens, out.data, rotated, accumulate, shared_pool());
+    });
+    return info.Env().Undefined();
   }
 
   Napi::Value gather_rows(const Napi::CallbackInfo& info) {

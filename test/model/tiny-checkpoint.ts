@@ -29,7 +29,8 @@ export interface TinyConfig {
 
 export interface Tensor {
   shape: number[]
-  values: Float32Array
+  /** Doubles only where the reference alone reads them. */
+  values: Float32Array | Float64Array
 }
 
 export type Tensors = Map<string, Tensor>

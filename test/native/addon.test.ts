@@ -77,6 +77,48 @@ describe('arguments of the addon', () => {
     assertRefused(() => native.setThreadCount(0), 'INVALID_ARGUMENT', /^count .* got 0$/)
   })
 
+  it('of gradients are refused before anything is written', () => {
+    const linear = new native.Linear({ weights: denseWeights(3, 4) })
+    const floats = (length: number) => new Float32Array(length)
+    assertRefused(() => linear.backward(floats(4), 1, floats(4), false, false), 'INVALID_SHAPE', /^gradient .* 3 .* 4$/)
+    assertRefused(() => linear.backward(floats(3), 1, floats(3), false, false), 'INVALID_SHAPE', /^out .* 4 .* 3$/)
+    const shape = { tokens: 2, past: 0, heads: 2, keyValueHeads: 1, headDimension: 4, window: 0 }
+    const attend = (change: object, keyLength = 8) =>
+      native.attentionBackward(
+        floats(16),
+        floats(8),
+        floats(8),
+        floats(16),
+        { ...shape, ...change },
+        floats(16),
+        floats(keyLength),
+        floats(8),
+      )
+    attend({})
+    assertRefused(() => attend({ past: 1 }), 'INVALID_ARGUMENT', /^shape.past must be 0, got 1$/)
+    assertRefused(() => attend({}, 7), 'INVALID_SHAPE', /^keyGradient must have 8 values, got 7$/)
+    assertRefused(
+      () => native.rmsNormBackward(floats(8), floats(4), 1e-5, 2, floats(8), floats(7)),
+      'INVALID_SHAPE',
+      /^out must have 8 values, got 7$/,
+    )
+    assertRefused(
+      () => native.siluMultiplyBackward(floats(8), floats(8), floats(7)),
+      'INVALID_SHAPE',
+      /^gradient must have 8 values, got 7$/,
+    )
+    assertRefused(
+      () => native.sampledLabelGradient(floats(8), 2, 4, new Float64Array(1)),
+      'INVALID_SHAPE',
+      /^uniforms must have 2 values, got 1$/,
+    )
+    assertRefused(
+      () => native.distillationGradient(floats(8), floats(7), 2, 4),
+      'INVALID_SHAPE',
+      /^reference must have 8 values, got 7$/,
+    )
+  })
+
   it('may be views into a larger buffer, shared or not', () => {
     const source = new Float32Array(new SharedArrayBuffer(40), 4, 5)
     source.set([1, 2, 3, 4, Number.NaN])

@@ -35,6 +35,11 @@ class Linear {
   // the number of threads.
   void forward(const float* x, size_t tokens, float* y, bool rotated, ThreadPool& pool) const;
 
+  // The gradient of a loss at x (tokens x in), V^T (W + B A)^T g, for that at y (tokens x out), into out or added to it;
+  // rotated: the gradient at V x instead. They must not overlap. The result does not depend on the number of threads.
+  void backward(const float* gradient, size_t tokens, float* out, bool rotated, bool accumulate,
+                ThreadPool& pool) const;
+
   // Rows of (W + B A) V, count x in; each id is a row.
   void gather_rows(const int32_t* ids, size_t count, float* out, ThreadPool& pool) const;
 

@@ -76,19 +76,21 @@ double sum_exponentials(const float* x, size_t count, float shift) {
   return sum_of<double>(sums[0] + sums[1]);
 }
 
+// As many values as for_vectors has, zeros behind them.
+inline FloatVector load_some(const float* from, size_t count) {
+  if (count == kFloats) return load(from);
+  FloatVector vector = {};
+  for (size_t lane = 0; lane < count; ++lane) vector[lane] = from[lane];
+  return vector;
+}
+
 // sum p (log p - log q) with log p = x - x_log_sum, log q = y - y_log_sum; both logarithms are small where p is large,
 // so their difference is exact where it counts.
 double divergence(const float* x, const float* y, size_t count, float x_log_sum, float y_log_sum) {
   Vector<double> sums[2] = {};
   for_vectors(x, count, -1e30f, [&](size_t i, size_t used, FloatVector values) {
-    FloatVector others = {};
-    if (used == kFloats) {
-      others = load(y + i);
-    } else {
-      for (size_t lane = 0; lane < used; ++lane) others[lane] = y[i + lane];
-    }
     const FloatVector log_p = values - x_log_sum;
-    add_in_double(exponential(log_p) * (log_p - (others - y_log_sum)), sums);
+    add_in_double(exponential(log_p) * (log_p - (load_some(y + i, used) - y_log_sum)), sums);
   });
   return sum_of<double>(sums[0] + sums[1]);
 }
@@ -96,13 +98,17 @@ double divergence(const float* x, const float* y, size_t count, float x_log_sum,
 // out = gate / (1 + e^-gate) * up
 void silu_multiply(const float* gate, const float* up, float* out, size_t count) {
   for_vectors(gate, count, 0.0f, [&](size_t i, size_t used, FloatVector values) {
-    FloatVector others = {};
-    if (used == kFloats) {
-      others = load(up + i);
-    } else {
-      for (size_t lane = 0; lane < used; ++lane) others[lane] = up[i + lane];
-    }
-    store_some(out + i, values / (1.0f + exponential(-values)) * others, used);
+    store_some(out + i, values / (1.0f + exponential(-values)) * load_some(up + i, used), used);
+  });
+}
+
+// With s = 1 / (1 + e^-gate): silu = gate s, silu' = s + silu (1 - s).
+void silu_multiply_backward(float* gate, float* up, const float* gradient, size_t count) {
+  for_vectors(gate, count, 0.0f, [&](size_t i, size_t used, FloatVector values) {
+    const FloatVector sigmoid = 1.0f / (1.0f + exponential(-values)), silu = values * sigmoid;
+    const FloatVector outer = load_some(gradient + i, used), others = load_some(up + i, used);
+    store_some(gate + i, outer * others * (sigmoid + silu * (1.0f - sigmoid)), used);
+    store_some(up + i, outer * silu, used);
   });
 }
 

@@ -45,6 +45,8 @@ struct FloatKernels {
   double (*divergence)(const float* x, const float* y, size_t count, float x_log_sum, float y_log_sum);
   // out = silu(gate) * up; out may be either.
   void (*silu_multiply)(const float* gate, const float* up, float* out, size_t count);
+  // gate and up become the gradients at themselves, given that at silu(gate) * up.
+  void (*silu_multiply_backward)(float* gate, float* up, const float* gradient, size_t count);
 
   BlockDecoder decode_f32, decode_f16, decode_bf16, decode_q8_0, decode_q4_0, decode_q4_1, decode_q4_k, decode_q6_k;
   // int8 values with an f16 scale for each 16.

@@ -22,6 +22,7 @@ const FloatKernels kernels = {
     sum_exponentials,
     divergence,
     silu_multiply,
+    silu_multiply_backward,
     decode_f32,
     decode_f16,
     decode_bf16,

@@ -128,7 +128,7 @@ TEST_CASE("the exponential is within 2e-7 of its value over its whole range, and
   }
 }
 
-TEST_CASE("sums of exponentials, divergences and SiLU equal plain loops at any length") {
+TEST_CASE("sums of exponentials, divergences, SiLU and its gradient equal plain loops at any length") {
   for (InstructionSet set : present_sets()) {
     INFO(name_of(set));
     const FloatKernels& kernels = float_kernels(set);
@@ -145,6 +145,14 @@ TEST_CASE("sums of exponentials, divergences and SiLU equal plain loops at any l
       kernels.silu_multiply(x.data(), y.data(), out.data(), count);
       for (size_t i = 0; i < count; ++i) {
         REQUIRE(out[i] == doctest::Approx(x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i]).epsilon(1e-6));
+      }
+      const std::vector<float> gradient = inputs.normal(count);
+      std::vector<float> gate = x, up = y;
+      kernels.silu_multiply_backward(gate.data(), up.data(), gradient.data(), count);
+      for (size_t i = 0; i < count; ++i) {
+        const double sigmoid = 1 / (1 + std::exp(-static_cast<double>(x[i]))), silu = x[i] * sigmoid;
+        REQUIRE(std::fabs(gate[i] - gradient[i] * y[i] * (sigmoid + silu * (1 - sigmoid))) < 1e-5);
+        REQUIRE(std::fabs(up[i] - gradient[i] * silu) < 1e-5);
       }
       CHECK(kernels.exponentials(x.data(), count, 0.5f) == doctest::Approx(sum).epsilon(1e-5));
     }

@@ -200,3 +200,38 @@ TEST_CASE("the bytes of a layer are those of its parts") {
   const Layer layer(32, 10, 3, 4);
   CHECK(layer.build(nullptr).bytes() == 10 * 32 * 4 + 10 * 4 + (3 * 32 + 3 * 2 * 2) + (10 * 3 + 10 * 2));
 }
+
+TEST_CASE("the gradient at a layer's input is V^T (W + B A)^T g, written or added, in either coordinates") {
+  const size_t shapes[][3] = {{8, 3, 0}, {24, 33, 5}, {48, 1030, 7}};
+  for (size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    for (const auto& [in, out, rank] : shapes) {
+      for (bool turned : {false, true}) {
+        INFO(in, ", ", out, ", ", rank, ", ", turned, ", ", threads);
+        RandomInputs inputs(in);
+        const auto rotation =
+            turned ? std::make_shared<const Rotation>(random_signs(inputs, in), 3, hartley(in / 8)) : nullptr;
+        const Linear linear = Layer(in, out, rank, 3).build(rotation);
+        const size_t tokens = 50;
+        const std::vector<float> gradient = inputs.normal(tokens * out), before = inputs.normal(tokens * in);
+        std::vector<int32_t> ids(out);
+        for (size_t i = 0; i < out; ++i) ids[i] = static_cast<int32_t>(i);
+        std::vector<float> rows(out * in), written(tokens * in, NAN), added = before, rotated(tokens * in, NAN);
+        linear.gather_rows(ids.data(), out, rows.data(), pool);
+        linear.backward(gradient.data(), tokens, written.data(), false, false, pool);
+        linear.backward(gradient.data(), tokens, added.data(), false, true, pool);
+        linear.backward(gradient.data(), tokens, rotated.data(), true, false, pool);
+        if (turned) rotation->apply(rotated.data(), tokens, true, pool);
+        for (size_t token = 0; token < tokens; ++token) {
+          for (size_t i = 0; i < in; ++i) {
+            double expected = 0;
+            for (size_t k = 0; k < out; ++k) expected += static_cast<double>(gradient[token * out + k]) * rows[k * in + i];
+            REQUIRE(std::fabs(written[token * in + i] - expected) < 1e-3);
+            REQUIRE(std::fabs(added[token * in + i] - expected - before[token * in + i]) < 1e-3);
+            REQUIRE(std::fabs(rotated[token * in + i] - expected) < 1e-3);
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ModelSource } from '../../dist/checkpoint/model-source.js'
+import { openModel } from '../../dist/checkpoint/open-model.js'
+import { Block } from '../../dist/model/block.js'
+import { BlockGradient, type GradientHooks } from '../../dist/model/block-gradient.js'
+import { EmbeddingAndHead } from '../../dist/model/embedding-and-head.js'
+import { HeadGradient } from '../../dist/model/head-gradient.js'
+import { KeyValueCache } from '../../dist/model/key-value-cache.js'
+import { Projection } from '../../dist/model/projection.js'
+import { RandomSource } from '../../dist/model/random-source.js'
+import { Workspace } from '../../dist/model/workspace.js'
+import { quantizeModel } from '../../dist/quantization/quantize-model.js'
+import { randomIds, randomNormal } from './random-normal.js'
+import { referenceLogits, softmax } from './reference-llama.js'
+import { randomTensors, type Tensors, type TinyConfig, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
+
+const TOKENS = 13
+
+/** A loaded model, and the inputs of its blocks and head for one window. */
+class Trace {
+  private constructor(
+    readonly ids: Int32Array,
+    readonly ends: EmbeddingAndHead,
+    readonly blocks: Block[],
+    /** One a block, and what leaves the last. */
+    readonly hidden: Float32Array[],
+  ) {}
+
+  static async run(source: ModelSource, ids: Int32Array): Promise<Trace> {
+    const ends = await EmbeddingAndHead.load(source)
+    const { config } = source
+    const cache = new KeyValueCache(config)
+    cache.reserve(ids.length)
+    const workspace = new Workspace(config)
+    const hidden = [ends.embed(ids)]
+    const blocks: Block[] = []
+    for (let layer = 0; layer < config.layers; layer++) {
+      blocks.push(await Block.load(source, layer))
+      hidden.push(hidden[layer].slice())
+      blocks[layer].forward(hidden[layer + 1], ids.length, cache.layers[layer], 0, workspace)
+    }
+    return new Trace(ids, ends, blocks, hidden)
+  }
+
+  get top(): Float32Array {
+    return this.hidden[this.blocks.length]
+  }
+
+  /**
+   * From the gradient above the last block down to that at the embedding: inner products of the gradient at each tensor with
+   * that tensor's direction.
+   */
+  slopes(start: (gradient: Float32Array, hooks: GradientHooks) => void, directions: Tensors): Map<string, number> {
+    const { ends, blocks, hidden, ids } = this
+    const epsilon = ends.config.rmsNormEpsilon
+    const slopes = new Map<string, number>()
+    let prefix = ''
+    const add = (name: string, value: number) => slopes.set(name, (slopes.get(name) ?? 0) + value)
+    const hooks: GradientHooks = {
+      projection(name, x, gradient, tokens) {
+        const { shape, values } = directions.get(`${prefix}${name}.weight`)!
+        const bias = directions.get(`${prefix}${name}.bias`)
+        const [out, inputs] = shape
+        assert.equal(x.length, tokens * inputs)
+        assert.equal(gradient.length, tokens * out)
+        for (let t = 0; t < tokens; t++) {
+          for (let row = 0; row < out; row++) {
+            let sum = 0
+            for (let i = 0; i < inputs; i++) sum += values[row * inputs + i] * x[t * inputs + i]
+            add(`${prefix}${name}.weight`, gradient[t * out + row] * sum)
+            if (bias) add(`${prefix}${name}.bias`, gradient[t * out + row] * bias.values[row])
+          }
+        }
+      },
+      norm(name, x, gradient, rows) {
+        const { values } = directions.get(`${prefix}${name}.weight`)!
+        const width = x.length / rows
+        for (let row = 0; row < rows; row++) {
+          const part = x.subarray(row * width, (row + 1) * width)
+          const scale = 1 / Math.sqrt(part.reduce((sum, value) => sum + value * value, 0) / width + epsilon)
+          for (let i = 0; i < width; i++) {
+            add(`${prefix}${name}.weight`, gradient[row * width + i] * part[i] * scale * values[i])
+          }
+        }
+      },
+    }
+    const gradient = new Float32Array(this.top.length).fill(Number.NaN)
+    start(gradient, hooks)
+    const backward = new BlockGradient(ends.config)
+    for (const [layer, block] of [...blocks.entries()].reverse()) {
+      prefix = `model.layers.${layer}.`
+      backward.backward(block, hidden[layer], gradient, ids.length, hooks)
+    }
+    const { hiddenSize } = ends.config
+    const embedding = directions.get('model.embed_tokens.weight')!.values
+    for (const [t, id] of ids.entries()) {
+      for (let i = 0; i < hiddenSize; i++) {
+        add('model.embed_tokens.weight', gradient[t * hiddenSize + i] * embedding[id * hiddenSize + i])
+      }
+    }
+    return slopes
+  }
+}
+
+type Loss = (logits: number[][]) => number
+
+/** d/dt of the loss of the double-precision reference where tensor `name` moves by t times its direction. */
+function referenceSlope(
+  config: TinyConfig,
+  tensors: Tensors,
+  directions: Tensors,
+  name: string,
+  ids: Int32Array,
+  loss: Loss,
+): number {
+  const at = (t: number) => {
+    const { shape, values } = tensors.get(name)!
+    const direction = directions.get(name)!.values
+    const moved = { shape, values: Float64Array.from(values, (value, i) => value + t * direction[i]) }
+    // A tied head stays where it is: the slope is that of the embedding alone.
+    const { tie_word_embeddings: tied } = config
+    const head = tensors.get(tied ? 'model.embed_tokens.weight' : 'lm_head.weight')!
+    const all: Tensors = new Map([...tensors, [name, moved], ['lm_head.weight', head]])
+    return loss(referenceLogits({ ...config, tie_word_embeddings: false }, all, ids))
+  }
+  return (at(1e-5) - at(-1e-5)) / 2e-5
+}
+
+/** Compares slopes along random directions of every tensor but the head. */
+function checkSlopes(
+  config: TinyConfig,
+  tensors: Tensors,
+  trace: Trace,
+  seed: number,
+  start: (gradient: Float32Array, hooks: GradientHooks) => void,
+  loss: () => Loss,
+): void {
+  const random = new RandomSource(seed + 1000)
+  const directions: Tensors = new Map(
+    [...tensors].map(([name, { shape, values }]) => [
+      name,
+      { shape, values: randomNormal(random, values.length, 1 / Math.sqrt(values.length)) },
+    ]),
+  )
+  const slopes = trace.slopes(start, directions)
+  const expected = [...tensors.keys()].filter(name => name !== 'lm_head.weight')
+  assert.deepEqual([...slopes.keys()].sort(), expected.sort())
+  for (const [name, slope] of slopes) {
+    const reference = referenceSlope(config, tensors, directions, name, trace.ids, loss())
+    const error = Math.abs(slope - reference) / (Math.abs(reference) + 0.05)
+    assert.ok(error < 2e-3, `${name}: ${slope}, by finite differences ${reference}, seed ${seed}`)
+  }
+}
+
+const labelLoss =
+  (labels: Int32Array): Loss =>
+  logits =>
+    logits.reduce((sum, row, t) => sum - Math.log(softmax(row)[labels[t]]), 0)
+
+const variants: Record<string, Partial<TinyConfig>> = {
+  'grouped-query attention and a head of its own': {},
+  'a head that is the embedding': { tie_word_embeddings: true },
+  'as many key heads as query heads': { num_key_value_heads: 4 },
+  'every bias': { attention_bias: true, mlp_bias: true },
+  'YaRN rotary scaling': {
+    rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 24, beta_fast: 4, beta_slow: 0.5 },
+  },
+  'a sliding window': { model_type: 'mistral', sliding_window: 5 },
+  'biases on query, key and value': { model_type: 'qwen2' },
+  'normed query and key heads': { model_type: 'qwen3', head_dim: 10 },
+}
+
+describe('the gradient of the model graph', () => {
+  let seed = 300
+  for (const [what, changes] of Object.entries(variants)) {
+    const config = { ...tinyConfig, num_hidden_layers: 2, ...changes }
+    const ownSeed = seed++
+    it(`equals finite differences of the double-precision reference at every layer: ${what}`, async () => {
+      const tensors = randomTensors(config, ownSeed)
+      const ids = randomIds(new RandomSource(ownSeed), TOKENS, config.vocab_size)
+      await withCheckpoint(config, tensors, async folder => {
+        const source = await openModel(folder)
+        const trace = await Trace.run(source, ids)
+        await source.close()
+        const head = new HeadGradient(trace.ends)
+        let labels: Int32Array
+        checkSlopes(
+          config,
+          tensors,
+          trace,
+          ownSeed,
+          (gradient, hooks) => {
+            labels = head.sampledLabels(trace.top, TOKENS, new RandomSource(ownSeed), gradient, hooks)
+          },
+          () => labelLoss(labels),
+        )
+      })
+    })
+  }
+
+  it('goes through rotated and corrected quantized layers in their stored form, for the divergence from the model they came from', async () => {
+    const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
+    const config = { ...tinyConfig, num_hidden_layers: 2, vocab_size: 2048, hidden_size: 24, intermediate_size: 36 }
+    const tensors = randomTensors(config, 320)
+    const ids = randomIds(new RandomSource(320), TOKENS, config.vocab_size)
+    const output = join(await mkdtemp(join(tmpdir(), 'pyramidion-gradient-')), 'model')
+    try {
+      await withCheckpoint(config, tensors, async folder => {
+        for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(tales, file), join(folder, file))
+        await quantizeModel(folder, { bits: 6, rank: 2, output })
+        const plain = await openModel(folder)
+        const original = await Trace.run(plain, ids)
+        await plain.close()
+        const source = await openModel(output)
+        const trace = await Trace.run(source, ids)
+        const dequantized = new Map(tensors)
+        for (const name of source.quantized.keys()) {
+          const { shape } = tensors.get(name)!
+          const { linear } = await Projection.load(source, name.slice(0, -'.weight'.length), false)
+          const values = new Float32Array(shape[0] * shape[1])
+          linear.gatherRows(
+            Int32Array.from({ length: shape[0] }, (_, row) => row),
+            values,
+          )
+          dequantized.set(name, { shape, values })
+        }
+        await source.close()
+
+        const references = referenceLogits(config, tensors, ids).map(softmax)
+        const loss: Loss = logits =>
+          logits.reduce((sum, row, t) => {
+            const probabilities = softmax(row)
+            return sum + references[t].reduce((s, p, i) => s + p * Math.log(p / probabilities[i]), 0)
+          }, 0)
+        const head = new HeadGradient(trace.ends)
+        let divergence: Float64Array
+        checkSlopes(
+          config,
+          dequantized,
+          trace,
+          320,
+          (gradient, hooks) => {
+            const reference = { ends: original.ends, hidden: original.top }
+            divergence = head.distillation(trace.top, TOKENS, reference, gradient, hooks)
+          },
+          () => loss,
+        )
+        const expected = loss(referenceLogits(config, dequantized, ids))
+        const found = divergence!.reduce((sum, value) => sum + value, 0)
+        assert.ok(Math.abs(found - expected) < 1e-3 * expected, `${found}, expected ${expected}`)
+      })
+    } finally {
+      await rm(join(output, '..'), { recursive: true })
+    }
+  })
+
+  it('draws the same labels from the same seed, and others from another', async () => {
+    const ids = randomIds(new RandomSource(330), TOKENS, tinyConfig.vocab_size)
+    await withCheckpoint(tinyConfig, randomTensors(tinyConfig, 330), async folder => {
+      const source = await openModel(folder)
+      const trace = await Trace.run(source, ids)
+      await source.close()
+      const head = new HeadGradient(trace.ends)
+      const gradient = new Float32Array(trace.top.length)
+      const draw = (seed: number) => [...head.sampledLabels(trace.top, TOKENS, new RandomSource(seed), gradient)]
+      assert.deepEqual(draw(1), draw(1))
+      assert.notDeepEqual(draw(1), draw(2))
+    })
+  })
+})
