@@ -6,7 +6,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { formatBytes, formatTable, withProgress } from '../dist/cli/terminal.js'
+import { formatTable, withProgress } from '../dist/cli/terminal.js'
+import { formatBytes } from '../dist/format-bytes.js'
 import { evaluate, inspectModel, loadModel, quantizeModel } from '../dist/index.js'
 
 const BITS = 3.25

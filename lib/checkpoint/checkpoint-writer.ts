@@ -115,19 +115,24 @@ export class CheckpointWriter {
     })
   }
 
-  /** Puts the weights together, and the folder in its place. Returns the bytes of all its files. */
-  async finalize(): Promise<{ bytes: number; files: string[] }> {
+  /**
+   * Puts the weights together, and the folder in its place. Returns the model's files and their bytes. `beside` makes text
+   * files about the model, by name, that go into its folder; it is told those bytes.
+   */
+  async finalize(
+    beside: (bytes: number) => ReadonlyMap<string, string> = () => new Map(),
+  ): Promise<{ bytes: number; files: string[] }> {
     this.checkOpen()
     if (this.groups.size === 0) throw new PyramidionError('EMPTY', 'a checkpoint needs at least one tensor')
     const folder = join(this.partial, assemblyFolder)
     const result = await writing(folder, async () => {
       await rm(folder, { recursive: true, force: true })
       await mkdir(folder)
-      const written = new Map<string, number>()
-      for (const [name, text] of this.textFiles())
-        written.set(name, await writeFileDurably(join(folder, name), [new TextEncoder().encode(text)]))
+      const written = await writeTexts(folder, this.textFiles())
       for (const [name, size] of await this.writeWeights(folder)) written.set(name, size)
-      return { bytes: [...written.values()].reduce((sum, size) => sum + size, 0), files: [...written.keys()].sort() }
+      const bytes = [...written.values()].reduce((sum, size) => sum + size, 0)
+      await writeTexts(folder, beside(bytes))
+      return { bytes, files: [...written.keys()].sort() }
     })
     await writing(this.output, () => this.moveIntoPlace(folder))
     this.state = 'closed'
@@ -236,6 +241,14 @@ async function checkOutput(output: string, overwrite: boolean): Promise<void> {
       'OUTPUT_EXISTS',
       `output ${output} holds something that is not a model; it is not replaced`,
     )
+}
+
+/** Returns the size of each in bytes. */
+async function writeTexts(folder: string, texts: ReadonlyMap<string, string>): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>()
+  for (const [name, text] of texts)
+    sizes.set(name, await writeFileDurably(join(folder, name), [new TextEncoder().encode(text)]))
+  return sizes
 }
 
 function groupBytes(group: Group): number {

@@ -1,7 +1,8 @@
 // `pyramidion inspect MODEL`: what a model consists of and how many bits each part takes.
 import { Command } from 'commander'
 import { inspectModel, type WeightInspection } from '../evaluation/inspect.js'
-import { formatBytes, formatTable, printJson } from './terminal.js'
+import { formatBytes } from '../format-bytes.js'
+import { formatTable, printJson } from './terminal.js'
 
 export function inspectCommand(): Command {
   return new Command('inspect')

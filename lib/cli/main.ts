@@ -1,17 +1,13 @@
 #!/usr/bin/env node
 // The command line: `pyramidion quantize | evaluate | generate | inspect`. Every command is a thin layer over an
 // exported function. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { PyramidionError } from '../errors.js'
+import { packageVersion } from '../package-version.js'
 import { evaluateCommand } from './evaluate.js'
 import { generateCommand } from './generate.js'
 import { inspectCommand } from './inspect.js'
 import { quantizeCommand } from './quantize.js'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
 
 const interrupt = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -21,7 +17,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 
 const program = new Command('pyramidion')
   .description('Quantize language models with pyramid vector quantization, run them and measure what it cost.')
-  .version(version)
+  .version(packageVersion)
   .addHelpText(
     'after',
     `

@@ -1,7 +1,8 @@
 // `pyramidion quantize SOURCE --output FOLDER --bits N`: quantizeModel on the command line.
 import { Command, Option } from 'commander'
+import { formatBytes } from '../format-bytes.js'
 import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
-import { formatBytes, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
+import { integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
 
 interface Options {
   output: string
@@ -14,6 +15,7 @@ interface Options {
   calibration?: string
   seed: number
   overwrite: boolean
+  report: boolean
   json: boolean
   quiet: boolean
 }
@@ -53,6 +55,7 @@ export function quantizeCommand(signal: AbortSignal): Command {
     .option('--calibration <file>', 'text like what the model will read, to round the weights for it')
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
+    .option('--no-report', 'leave out report.html and report.json')
     .option('--json', 'print one JSON object', false)
     .option('--quiet', 'no progress bar', false)
     .addHelpText(
@@ -75,6 +78,7 @@ Examples:
           options.calibration === undefined ? undefined : await readText(options.calibration, '--calibration'),
         seed: options.seed,
         overwrite: options.overwrite,
+        report: options.report,
         signal,
       }
       const result = await withProgress(options.quiet || options.json, onProgress =>

@@ -16,11 +16,10 @@ import type { JobContext } from '../worker/job.js'
 import { Calibration, calibrationWindows, hessianOf } from './calibration.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
 import { planTensors, sizeOf, type TensorPlan } from './quantize-plan.js'
-
-type Result = Omit<QuantizeModelResult, 'seconds'>
+import { quantizationReport, reportFiles } from './report.js'
 
 /** See quantizeModel. */
-export async function run(payload: QuantizePayload, context: JobContext): Promise<Result> {
+export async function run(payload: QuantizePayload, context: JobContext): Promise<QuantizeModelResult> {
   const source = await openModel(payload.source)
   try {
     checkSource(source)
@@ -55,7 +54,10 @@ function checkSource(source: ModelSource): void {
 }
 
 /** Equal for runs that end in the same bytes. */
-function fingerprint(source: ModelSource, { source: _path, output, overwrite, ...settings }: QuantizePayload): string {
+function fingerprint(
+  source: ModelSource,
+  { source: _path, output, overwrite, report, ...settings }: QuantizePayload,
+): string {
   return createHash('sha256')
     .update(JSON.stringify([source.fingerprint, settings]))
     .digest('hex')
@@ -84,6 +86,7 @@ function description({
 
 /** One run over all tensors. */
 class ModelQuantizer {
+  readonly #started = performance.now()
   #done = 0
   #storedBits = 0
   readonly #reports: { role: string; report: LayerReport }[] = []
@@ -95,7 +98,7 @@ class ModelQuantizer {
     private readonly writer: CheckpointWriter,
   ) {}
 
-  async run(plan: TensorPlan[], windows?: Int32Array[]): Promise<Result> {
+  async run(plan: TensorPlan[], windows?: Int32Array[]): Promise<QuantizeModelResult> {
     const { signal } = this.context
     const calibration = windows && (await Calibration.start(this.source, windows, signal))
     const total = plan.reduce((sum, tensor) => sum + sizeOf(tensor), 0)
@@ -115,13 +118,17 @@ class ModelQuantizer {
       this.#done += sizeOf(tensor)
       this.context.progress({ done: this.#done, total, label: tensor.name })
     }
-    const { bytes } = await this.writer.finalize()
-    return {
+    const result = (bytes: number): QuantizeModelResult => ({
       ...this.#means(total),
       bytes,
+      seconds: (performance.now() - this.#started) / 1000,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
       layers: this.#layers(),
-    }
+    })
+    const { bytes } = await this.writer.finalize(bytes =>
+      this.payload.report ? reportFiles(quantizationReport(this.source, this.payload, result(bytes))) : new Map(),
+    )
+    return result(bytes)
   }
 
   /** A tensor as it is; block formats, which safetensors does not have, become f16, or f32 where f16 would overflow. */
@@ -144,6 +151,7 @@ class ModelQuantizer {
   ): Promise<void> {
     const [rows, columns] = shape
     if (!this.writer.has(name)) {
+      const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
       const { quantizer, rounding, lowRank: method, seed } = this.payload
       const size = rows * columns
@@ -173,6 +181,7 @@ class ModelQuantizer {
         bitsPerWeight: storedBits(metadata) / size,
         rank: metadata.rank,
         relativeSquaredError,
+        seconds: (performance.now() - started) / 1000,
       }
       await this.writer.addQuantized(name, stored, report)
     }

@@ -35,6 +35,8 @@ export interface QuantizeModelOptions extends CallOptions {
   seed?: number
   /** Replace a model at `output`. Default false. */
   overwrite?: boolean
+  /** Write what was done to each layer beside the model, as report.json and a page to look at, report.html. Default true. */
+  report?: boolean
 }
 
 /** One quantized weight. */
@@ -48,6 +50,8 @@ export interface LayerReport {
   rank: number
   /** Sum of squared errors of the weights over the sum of their squares. */
   relativeSquaredError: number
+  /** From reading it to its codes, in the run that made it. */
+  seconds: number
 }
 
 export interface QuantizeModelResult {
@@ -55,8 +59,9 @@ export interface QuantizeModelResult {
   bitsPerWeight: number
   /** The same for the linear layers. */
   linearBitsPerWeight: number
-  /** Of all files in the folder. */
+  /** Of all files in the folder but the report. */
   bytes: number
+  /** Of this call; a run that resumed did the rest before. */
   seconds: number
   /** Largest resident set of this process so far. */
   peakMemoryBytes: number
@@ -77,6 +82,7 @@ export interface QuantizePayload {
   calibration: string[]
   seed: number
   overwrite: boolean
+  report: boolean
 }
 
 /**
@@ -90,10 +96,8 @@ export interface QuantizePayload {
 export async function quantizeModel(source: string, options: QuantizeModelOptions): Promise<QuantizeModelResult> {
   const { signal, onProgress } = options
   const payload = checkedPayload(source, options)
-  const started = performance.now()
   const job = new URL('./quantize-job.js', import.meta.url)
-  const result = await runInWorker<Omit<QuantizeModelResult, 'seconds'>>(job, payload, { signal, onProgress })
-  return { ...result, seconds: (performance.now() - started) / 1000 }
+  return runInWorker<QuantizeModelResult>(job, payload, { signal, onProgress })
 }
 
 function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
@@ -106,6 +110,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     calibration = [],
     seed = 0,
     overwrite = false,
+    report = true,
   } = options
   checkPath('source', source)
   checkPath('output', output)
@@ -130,6 +135,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     calibration: texts,
     seed,
     overwrite,
+    report,
   }
 }
 

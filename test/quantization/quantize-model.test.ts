@@ -133,7 +133,8 @@ describe('quantizeModel', () => {
     assert.ok(weightsOf(interrupted).equals(weightsOf(whole)))
     const again = output()
     const result = await quantizeModel(tales, { ...options, output: again })
-    assert.deepEqual(result.layers, resumed.layers)
+    const untimed = ({ layers }: typeof result) => layers.map(layer => ({ ...layer, seconds: undefined }))
+    assert.deepEqual(untimed(result), untimed(resumed))
     assert.ok(weightsOf(again).equals(weightsOf(whole)))
   })
 

@@ -1,0 +1,6 @@
+/** The version of this package, as its package.json has it. */
+import { readFileSync } from 'node:fs'
+
+export const packageVersion: string = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+).version
