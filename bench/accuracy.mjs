@@ -1,77 +1,139 @@
-// Accuracy against rate on a real model: quantizes SOURCE at each rate, without calibration, and measures every result
-// against SOURCE. Prints the README's table, with the time and memory each quantization took.
+// Accuracy against rate: quantizes each model with every method of bench/accuracy/methods.mjs at every rate, measures what
+// that did to its predictions, and writes docs/accuracy.md. Finished cells are kept in bench/accuracy/results.json; what is
+// there is not measured again, so the command can be stopped and repeated.
 //
-//   node bench/accuracy.mjs SOURCE TEXT [--bits 3,3.25,4,5] [--windows 48] [--json]
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+//   node bench/accuracy.mjs [SOURCE CALIBRATION TEXT]...    by default the model that ships in the repository
+//     --methods REGEX   only methods and ablations whose name matches
+//     --bits 2,3        only these rates, others than the declared ones too (they are printed, the document leaves them out)
+//     --windows 48      windows of 512 tokens to evaluate
+//     --again           measure cells that are there already, after a change of the code
+//     --render          measure nothing, write the document
+//     --results FILE, --document FILE
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { basename, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { formatBytes, formatTable } from '../dist/cli/terminal.js'
-import { evaluate, quantizeModel } from '../dist/index.js'
+import { accuracyDocument } from './accuracy/document.mjs'
+import { ablationRates, ablations, methods, rates } from './accuracy/methods.mjs'
+import { contentHash, keyOf, Results } from './accuracy/results.mjs'
 
+const root = fileURLToPath(new URL('..', import.meta.url))
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
-    bits: { type: 'string', default: '3,3.25,4,5' },
+    methods: { type: 'string', default: '' },
+    bits: { type: 'string' },
     windows: { type: 'string', default: '48' },
-    json: { type: 'boolean', default: false },
+    again: { type: 'boolean', default: false },
+    render: { type: 'boolean', default: false },
+    results: { type: 'string', default: join(root, 'bench/accuracy/results.json') },
+    document: { type: 'string', default: join(root, 'docs/accuracy.md') },
   },
 })
-const [source, textFile] = positionals
-if (textFile === undefined) {
-  console.error('usage: node bench/accuracy.mjs SOURCE TEXT [--bits 3,3.25,4,5] [--windows 48] [--json]')
+if (positionals.length % 3 !== 0) {
+  console.error('usage: node bench/accuracy.mjs [SOURCE CALIBRATION TEXT]...')
   process.exit(2)
 }
-const text = await readFile(textFile, 'utf8')
 const windows = Number(values.windows)
-const folder = await mkdtemp(join(tmpdir(), 'pyramidion-accuracy-'))
-const rows = []
-try {
-  for (const bits of values.bits.split(',').map(Number)) {
-    const output = join(folder, String(bits))
-    const quantized = await quantizeModel(source, { bits, output })
-    const measured = await evaluate({ model: output, reference: source, text, windows })
-    rows.push({ bits, ...quantized, ...measured, layers: undefined })
-    await rm(output, { recursive: true })
-    if (!values.json) console.error(`${bits} bits: KL ${measured.klDivergence.mean.toFixed(4)}`)
-  }
-} finally {
-  await rm(folder, { recursive: true, force: true })
+const results = new Results(values.results)
+const subjects = []
+const paths = positionals.length > 0 ? positionals : ['', 'calibration.txt', 'evaluation.txt'].map(talesFile)
+for (let at = 0; at < paths.length; at += 3) subjects.push(await subjectOf(...paths.slice(at, at + 3)))
+
+if (!values.render) for (const cell of wantedCells()) await measure(cell)
+const command = ['node bench/accuracy.mjs', ...paths.map(published), ...(windows === 48 ? [] : ['--windows', windows])]
+writeFileSync(values.document, accuracyDocument(subjects, cellOf, command.join(' ')))
+console.error(`wrote ${relative('.', values.document)}`)
+
+function talesFile(name) {
+  return join(root, 'models/tales', name)
 }
 
-if (values.json) {
-  console.log(JSON.stringify(rows))
-} else {
-  const header = [
-    'bits',
-    'stored',
-    'file',
-    'perplexity',
-    'KL mean',
-    'KL median',
-    'KL p99',
-    'same top',
-    'seconds',
-    'peak memory',
-  ]
-  console.log(
-    formatTable(
-      header,
-      rows.map(row => [
-        String(row.bits),
-        row.linearBitsPerWeight.toFixed(3),
-        formatBytes(row.bytes),
-        row.perplexity.toFixed(2),
-        row.klDivergence.mean.toFixed(4),
-        row.klDivergence.median.toFixed(4),
-        row.klDivergence.p99.toFixed(3),
-        `${(row.topAgreement * 100).toFixed(1)} %`,
-        row.seconds.toFixed(1),
-        formatBytes(row.peakMemoryBytes),
-      ]),
-    ),
+async function subjectOf(source, calibration, text) {
+  const [sourceHash, calibrationHash, textHash] = await Promise.all([source, calibration, text].map(contentHash))
+  return {
+    ...{ source, calibration, text, windows },
+    ...{ sourceHash, calibrationHash, textHash },
+    name: basename(source).replace(/\.gguf$/, ''),
+    calibrationName: basename(calibration),
+    textName: basename(text),
+  }
+}
+
+/** Files of the repository by their path in it, others by their name. */
+function published(path) {
+  const inside = relative(root, path)
+  return inside.startsWith('..') ? basename(path) : inside.replace(/\/$/, '')
+}
+
+function* wantedCells() {
+  const asked = values.bits?.split(',').map(Number)
+  const wanted = ({ name }) => new RegExp(values.methods).test(name)
+  for (const subject of subjects) {
+    for (const method of methods.filter(wanted)) {
+      for (const bits of asked ?? rates) yield { subject, method, bits }
+    }
+    for (const method of ablations.filter(wanted)) {
+      for (const bits of asked?.filter(each => ablationRates.includes(each)) ?? ablationRates) {
+        yield { subject, method, bits }
+      }
+    }
+  }
+}
+
+function cellOf(subject, method, bits) {
+  return results.find(identity(subject, method, bits))
+}
+
+function identity({ name, sourceHash, calibrationHash, textHash, windows }, { settings }, bits) {
+  const calibrated = settings.calibration ? { calibrationHash } : {}
+  return { model: name, sourceHash, ...calibrated, textHash, windows, bits, settings, version }
+}
+
+async function measure({ subject, method, bits }) {
+  const own = identity(subject, method, bits)
+  let cell = results.find(own)
+  const known = cell !== undefined
+  if (!known || values.again) {
+    const { source, calibration, text } = subject
+    const folder = join(root, 'build/accuracy')
+    mkdirSync(folder, { recursive: true })
+    const output = join(folder, keyOf(own))
+    const figures = await inProcess({ source, calibration, text, windows, bits, settings: method.settings, output })
+    results.add(own, { ...figures, ...circumstances() })
+    cell = results.find(own)
+  }
+  console.error(
+    `${subject.name}, ${method.name}, ${bits} bits: KL ${cell.klDivergence.mean.toFixed(4)} at ` +
+      `${cell.linearBitsPerWeight.toFixed(3)}${known && !values.again ? ', measured before' : ''}`,
   )
-  console.log(
-    `unquantized: perplexity ${rows[0].reference.perplexity.toFixed(2)}; ${windows} windows of 512; ${cpus()[0].model}, ${cpus().length} cores`,
-  )
+}
+
+/** The figures of one cell; see accuracy/cell.mjs. */
+function inProcess(payload) {
+  const script = join(root, 'bench/accuracy/cell.mjs')
+  const child = spawn(process.execPath, [script, JSON.stringify(payload)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', chunk => {
+    output += chunk
+  })
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', status => {
+      if (status === 0) resolve(JSON.parse(output))
+      else reject(new Error(`a cell ended with status ${status}`))
+    })
+  })
+}
+
+function circumstances() {
+  const { stdout } = spawnSync('git', ['-C', root, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
+  return {
+    commit: stdout?.trim() || undefined,
+    date: new Date().toISOString(),
+    processor: `${cpus()[0].model}, ${cpus().length} cores`,
+  }
 }

@@ -32,6 +32,7 @@ export type { FinishReason, GenerationOptions, GenerationSummary } from './model
 export { type LoadModelOptions, loadModel, type Model, type ModelTokenizer } from './model/load-model.js'
 export type { SamplingOptions } from './model/sampler.js'
 export type { Capabilities, IntegerWeights, LowRankFactors, MxintWeights, PvqSegment, PvqWeights } from './native.js'
+export type { AdvancedOptions } from './quantization/advanced-options.js'
 export {
   type LayerReport,
   type QuantizeModelOptions,

@@ -135,6 +135,10 @@ export interface GuideSettings {
   moves: number
   /** Sweeps of coordinate descent after the one of error feedback. */
   sweeps: number
+  /** Whether a group makes up for the errors of those before it; without, only the sweeps of coordinate descent do. */
+  feedback: boolean
+  /** Whether groups are rounded by decreasing diagonal of H; without, in the order of the columns. */
+  ordered: boolean
 }
 
 /** How the errors of a matrix's rows are weighed together; see native/core/calibrated/row_coupling.h. */

@@ -3,7 +3,7 @@
  * grows by a factor 4 a bit. The correction stays only if the layer that has it measures better than the control, the same
  * bits all in the codes.
  */
-import { type DenseWeights, type LowRankScaling, native } from '../native.js'
+import { type DenseWeights, type GuideSettings, type LowRankScaling, native } from '../native.js'
 import { planQuantizer, type QuantizerName } from '../quantizers/plan-quantizer.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
@@ -25,6 +25,7 @@ export interface ChooseRankOptions extends EncodeOptions {
   rotationSeed: number | null
   hessian?: Hessian
   rounding?: Rounding
+  guide?: Partial<GuideSettings>
   name?: string
 }
 

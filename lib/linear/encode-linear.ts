@@ -4,7 +4,7 @@
  */
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
-import { type DenseWeights, type LowRankFactors, native } from '../native.js'
+import { type DenseWeights, type GuideSettings, type LowRankFactors, native } from '../native.js'
 import { decodeAllAsync } from '../quantizers/decode.js'
 import { PvqQuantizer } from '../quantizers/pvq.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
@@ -30,6 +30,8 @@ export interface EncodeLinearOptions extends EncodeOptions {
   outputHessian?: Hessian
   /** Default `guided`, which needs PVQ codes and a hessian, and is `nearest` without them. */
   rounding?: Rounding
+  /** Of guided rounding, where they differ from the defaults. */
+  guide?: Partial<GuideSettings>
   /** Named in errors. Default `weight`. */
   name?: string
 }
@@ -88,7 +90,7 @@ export async function encodeCodes(
   const error = keepError ? new Float32Array(rows * columns) : undefined
   const guide =
     rounding === 'guided' && hessian !== undefined && quantizer instanceof PvqQuantizer
-      ? await RoundingGuide.create(quantizer, hessian, rotationSeed)
+      ? await RoundingGuide.create(quantizer, hessian, rotationSeed, options.guide)
       : undefined
   const coupling = guide && outputHessian && { outputHessian: outputHessian.mean(), share: OUTPUT_SHARE }
   const chunkRows = coupling ? rows : Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))

@@ -16,7 +16,7 @@ export type Rounding = 'guided' | 'nearest'
 export const roundings: readonly Rounding[] = ['guided', 'nearest']
 
 /** The ridge is what GPTQ uses; more moves and sweeps than these change the error by less than 1 %. */
-const settings: GuideSettings = { ridge: 0.01, moves: 8, sweeps: 4 }
+const defaults: GuideSettings = { ridge: 0.01, moves: 8, sweeps: 4, feedback: true, ordered: true }
 
 export class RoundingGuide {
   readonly #segments
@@ -26,15 +26,20 @@ export class RoundingGuide {
     quantizer: PvqQuantizer,
     private readonly columns: number,
     hessian: Float64Array,
+    settings: Partial<GuideSettings>,
   ) {
     this.#segments = pvqSegments(quantizer.segmentShapes(columns), columns)
-    this.#guide = new native.PvqGuide(columns, this.#segments, hessian, settings)
+    this.#guide = new native.PvqGuide(columns, this.#segments, hessian, { ...defaults, ...settings })
   }
 
   /** For rows that were rotated with `rotationSeed` (null: not at all). */
-  static async create(quantizer: PvqQuantizer, hessian: Hessian, rotationSeed: number | null): Promise<RoundingGuide> {
-    const { inFeatures } = hessian
-    return new RoundingGuide(quantizer, inFeatures, await rotatedMean(hessian, rotationSeed))
+  static async create(
+    quantizer: PvqQuantizer,
+    hessian: Hessian,
+    rotationSeed: number | null,
+    settings: Partial<GuideSettings> = {},
+  ): Promise<RoundingGuide> {
+    return new RoundingGuide(quantizer, hessian.inFeatures, await rotatedMean(hessian, rotationSeed), settings)
   }
 
   /** Codes rows x columns values; with `coupling`, all rows of a matrix. */

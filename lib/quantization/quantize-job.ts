@@ -153,13 +153,15 @@ class ModelQuantizer {
     if (!this.writer.has(name)) {
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
-      const { quantizer, rounding, lowRank: method, seed } = this.payload
+      const { quantizer, rounding, lowRank: method, seed, advanced } = this.payload
+      const { rotation = true, ...guide } = advanced
       const size = rows * columns
       const common = {
         name,
         hessian,
         rounding,
-        rotationSeed: quantizer === 'pvq' ? seed : null,
+        guide,
+        rotationSeed: quantizer === 'pvq' && rotation ? seed : null,
         signal: this.context.signal,
         onProgress: (progress: { done: number; total: number }) =>
           this.context.progress({

@@ -10,6 +10,7 @@ import { type Rounding, roundings } from '../linear/rounding-guide.js'
 import { checkInteger } from '../quantizers/matrix-values.js'
 import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
+import { type AdvancedOptions, checkAdvanced } from './advanced-options.js'
 
 export interface QuantizeModelOptions extends CallOptions {
   /** Bits a weight of the linear layers (the projections of attention and MLP), everything stored for them counted; 1 to 8. */
@@ -37,6 +38,8 @@ export interface QuantizeModelOptions extends CallOptions {
   overwrite?: boolean
   /** Write what was done to each layer beside the model, as report.json and a page to look at, report.html. Default true. */
   report?: boolean
+  /** Switches for measurements; see {@link AdvancedOptions}. */
+  advanced?: AdvancedOptions
 }
 
 /** One quantized weight. */
@@ -83,6 +86,7 @@ export interface QuantizePayload {
   seed: number
   overwrite: boolean
   report: boolean
+  advanced: AdvancedOptions
 }
 
 /**
@@ -111,6 +115,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     seed = 0,
     overwrite = false,
     report = true,
+    advanced = {},
   } = options
   checkPath('source', source)
   checkPath('output', output)
@@ -121,6 +126,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   checkChoice('lowRank', lowRank, lowRankMethods)
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
   checkSeed(seed)
+  checkAdvanced(advanced)
   const texts = checkedTexts(calibration)
   if (rank !== 0) checkCalibrated(lowRank, texts.length > 0, 'calibration text')
   return {
@@ -136,6 +142,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     seed,
     overwrite,
     report,
+    advanced,
   }
 }
 

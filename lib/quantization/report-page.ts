@@ -10,68 +10,66 @@ import { axisFor, type Baseline, chart, escapeHtml, formatNumber, legend } from 
 import { reportScript } from './report-script.js'
 import { reportStyle } from './report-style.js'
 
-/** A figure of every layer; of each of its steps where the report gives it for several. */
+/** A figure of every layer, in one step or several: properties of the layer's entry, and what each is called. */
 interface Measure {
   title: string
   unit: string
   explanation: string
   baseline: Baseline
-  steps: { label: string; value: (layer: LayerReport) => number | undefined }[]
+  steps: { property: string; label: string }[]
 }
 
-type Description = Omit<Measure, 'steps'>
-
-/** By the name of the layer's property, in the order of the page. */
-const descriptions: Record<string, Description> = {
-  bitsPerWeight: {
+const measures: Measure[] = [
+  {
     title: 'Bits a weight',
     unit: 'bits a weight',
     explanation: 'Everything stored for the layer: codes, scales, gain levels, low-rank factors.',
     baseline: 'data',
+    steps: [{ property: 'bitsPerWeight', label: 'stored' }],
   },
-  relativeSquaredError: {
+  {
     title: 'Error of the weights',
     unit: 'squared error / squared weights',
     explanation: 'Sum of the squared errors of the weights over the sum of their squares.',
     baseline: 'ratio',
+    steps: [{ property: 'relativeSquaredError', label: 'stored' }],
   },
-  outputError: {
+  {
     title: 'Error of the outputs',
-    unit: 'relative squared error',
-    explanation: "Expected squared error of the layer's outputs over calibration text, relative to the outputs.",
+    unit: 'squared error / squared outputs',
+    explanation: "Expected squared error of the layer's outputs over the calibration text, relative to the outputs.",
     baseline: 'ratio',
+    steps: [
+      { property: 'nearestOutputError', label: 'plain rounding' },
+      { property: 'outputError', label: 'as stored' },
+    ],
   },
-  expectedLoss: {
+  {
     title: 'Expected loss',
     unit: 'nats a token',
-    explanation: "What the layer's error is expected to add to the model's loss.",
+    explanation: "What the layer's error is expected to add to the model's divergence.",
     baseline: 'ratio',
+    steps: [{ property: 'expectedLoss', label: 'as stored' }],
   },
-  rank: {
+  {
     title: 'Rank of the correction',
     unit: 'rank',
     explanation: 'Of the low-rank correction that was kept; 0 for none.',
     baseline: 'zero',
+    steps: [{ property: 'rank', label: 'kept' }],
   },
-  seconds: {
+  {
     title: 'Time',
     unit: 'seconds',
     explanation: 'From reading the layer to its codes, in the run that made it. Calibration comes on top.',
     baseline: 'zero',
+    steps: [{ property: 'seconds', label: 'spent' }],
   },
-}
-
-/** What the steps of a figure are called. */
-const stepLabels: Record<string, string> = {
-  nearest: 'plain rounding',
-  guided: 'guided rounding',
-  propagated: 'after propagation',
-  lowRank: 'with correction',
-}
+]
 
 export function reportPage(report: QuantizationReport): string {
   const { model, date, packageVersion, layers } = report
-  const measures = measuresOf(layers)
+  const held = measuresOf(layers)
   const title = `${model.name}, quantized`
   const policy = `default-src 'none'; style-src '${hash(reportStyle)}'; script-src '${hash(reportScript)}'`
   return `<!doctype html>
@@ -89,8 +87,8 @@ export function reportPage(report: QuantizationReport): string {
 <p>${escapeHtml(model.architecture)}, ${(model.parameters / 1e6).toFixed(1)} M parameters; pyramidion ${escapeHtml(packageVersion)}, ${escapeHtml(date.slice(0, 16).replace('T', ' '))} UTC</p>
 ${definitions('figures', totals(report))}
 ${definitions('settings', settings(report))}
-${measures.map(measure => section(measure, layers)).join('\n')}
-${table(measures, layers)}
+${held.map(measure => section(measure, layers)).join('\n')}
+${table(held, layers)}
 </main>
 <script>${reportScript}</script>
 </body>
@@ -124,32 +122,34 @@ function definitions(kind: string, entries: [string, string][]): string {
   return `<dl class="${kind}">${items.join('')}</dl>`
 }
 
-/** Every property of the layers that is a number, or an object of numbers: one for each step. */
+/** The measures that the report holds, without those that are zero everywhere, and one more for each number unknown here. */
 function measuresOf(layers: LayerReport[]): Measure[] {
-  const others = new Set(layers.flatMap(layer => Object.keys(layer)))
-  for (const name of ['name', 'rows', 'columns', ...Object.keys(descriptions)]) others.delete(name)
-  const measures = [...Object.keys(descriptions), ...others].map(name => ({
-    ...(descriptions[name] ?? { title: words(name), unit: words(name), explanation: '', baseline: 'ratio' as const }),
-    steps: stepsOf(name, layers),
-  }))
-  return measures.filter(({ steps }) => steps.length > 0)
+  const holds = (property: string) => layers.some(layer => figureOf(layer, property))
+  const known = new Set([
+    'name',
+    'rows',
+    'columns',
+    ...measures.flatMap(({ steps }) => steps.map(step => step.property)),
+  ])
+  const others = [...new Set(layers.flatMap(layer => Object.keys(layer)))].filter(property => !known.has(property))
+  return [
+    ...measures,
+    ...others.map(property => ({
+      title: words(property),
+      unit: words(property),
+      explanation: '',
+      baseline: 'ratio' as const,
+      steps: [{ property, label: '' }],
+    })),
+  ]
+    .map(measure => ({ ...measure, steps: measure.steps.filter(({ property }) => holds(property)) }))
+    .filter(({ steps }) => steps.length > 0)
 }
 
-function stepsOf(name: string, layers: LayerReport[]): Measure['steps'] {
-  const property = (layer: LayerReport) => (layer as unknown as Record<string, unknown>)[name]
-  const value = (layer: LayerReport, step?: string) => {
-    const found =
-      step === undefined ? property(layer) : (property(layer) as Record<string, unknown> | undefined)?.[step]
-    return typeof found === 'number' && Number.isFinite(found) ? found : undefined
-  }
-  if (layers.some(layer => value(layer))) return [{ label: '', value: layer => value(layer) }]
-  const steps = new Set(layers.flatMap(layer => Object.keys(objectOf(property(layer)))))
-  return [...steps]
-    .filter(step => layers.some(layer => value(layer, step)))
-    .map(step => ({ label: stepLabels[step] ?? words(step), value: layer => value(layer, step) }))
+function figureOf(layer: LayerReport, property: string): number | undefined {
+  const figure = (layer as unknown as Record<string, unknown>)[property]
+  return typeof figure === 'number' && Number.isFinite(figure) ? figure : undefined
 }
-
-const objectOf = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {})
 
 /** `lowRank` as `low rank`. */
 const words = (name: string): string => name.replace(/(?<=[a-z])([A-Z])/g, ' $1').toLowerCase()
@@ -169,16 +169,17 @@ function section({ title, unit, explanation, baseline, steps }: Measure, layers:
     const place = placeOf(layer.name)
     return place ? [{ ...place, layer }] : []
   })
-  const values = placed.flatMap(({ layer }) => steps.flatMap(({ value }) => value(layer) ?? []))
+  const values = placed.flatMap(({ layer }) => steps.flatMap(({ property }) => figureOf(layer, property) ?? []))
   if (values.length === 0) return ''
+  const several = steps.length > 1
   const axis = axisFor(values, baseline)
   const lastX = placed.reduce((last, { block }) => Math.max(last, block), 0)
   const projections = [...new Set(placed.map(({ projection }) => projection))]
   const charts = projections.map(projection => {
-    const series = steps.map(({ label, value }) => ({
-      label,
+    const series = steps.map(({ property, label }) => ({
+      label: several ? label : '',
       points: placed.flatMap(({ block, projection: own, layer }) => {
-        const y = own === projection ? value(layer) : undefined
+        const y = own === projection ? figureOf(layer, property) : undefined
         return y === undefined ? [] : [{ x: block, y }]
       }),
     }))
@@ -193,21 +194,21 @@ function section({ title, unit, explanation, baseline, steps }: Measure, layers:
     })
     return `<figure><figcaption>${escapeHtml(projection)}</figcaption>${svg}</figure>`
   })
-  const key = steps.length > 1 ? legend(steps.map(({ label }) => label)) : ''
+  const key = several ? legend(steps.map(({ label }) => label)) : ''
   return `<section><h2>${escapeHtml(title)}</h2><p>${escapeHtml(explanation)}</p>${key}
 <div class="charts" tabindex="0">${charts.join('\n')}</div></section>`
 }
 
 function table(measures: Measure[], layers: LayerReport[]): string {
   const columns = measures.flatMap(({ title, steps }) =>
-    steps.map(({ label, value }) => ({ title: label ? `${title}, ${label}` : title, value })),
+    steps.map(({ property, label }) => ({ title: steps.length > 1 ? `${title}, ${label}` : title, property })),
   )
   const header = ['Layer', 'Shape', ...columns.map(({ title }) => title)].map(
     title => `<th scope="col"><button type="button">${escapeHtml(title)}</button></th>`,
   )
   const rows = layers.map((layer, index) => {
-    const cells = columns.map(({ value }) => {
-      const figure = value(layer)
+    const cells = columns.map(({ property }) => {
+      const figure = figureOf(layer, property)
       return `<td data-key="${figure ?? -1}">${figure === undefined ? '' : formatNumber(figure)}</td>`
     })
     const { name, rows, columns: width } = layer

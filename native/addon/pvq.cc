@@ -211,6 +211,8 @@ class GuideObject : public Napi::ObjectWrap<GuideObject> {
     state_->options.ridge = settings["ridge"].number(1e-9, 1e9);
     state_->options.moves = static_cast<int>(settings["moves"].integer(0, 1000));
     state_->options.sweeps = static_cast<int>(settings["sweeps"].integer(0, 1000));
+    state_->options.feedback = settings["feedback"].boolean();
+    state_->options.ordered = settings["ordered"].boolean();
   }
 
   Napi::Value encode_async(const Napi::CallbackInfo& info) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { Hessian, integer, mxint, pvq, QuantizedLinear, quantizeLinear } from '../../dist/index.js'
+import { Hessian, integer, mxint, type PvqWeights, pvq, QuantizedLinear, quantizeLinear } from '../../dist/index.js'
+import { encodeLinear } from '../../dist/linear/encode-linear.js'
 import { RandomSource } from '../../dist/model/random-source.js'
+import type { GuideSettings } from '../../dist/native.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { longestPause } from '../model/longest-pause.js'
 import { randomNormal } from '../model/random-normal.js'
@@ -59,6 +61,24 @@ describe('quantizeLinear', () => {
         errors.push(relativeError(expected, linear.forward(x, tokens)))
       }
       assert.ok(errors[1] < 0.5 * errors[0], `${rotation}: ${errors[0]} plain, ${errors[1]} calibrated`)
+    }
+  })
+
+  it('rounds otherwise where a setting of guided rounding differs', async () => {
+    const [outFeatures, inFeatures, tokens] = [24, 64, 200]
+    const { weight, x } = layer(17, outFeatures, inFeatures, tokens)
+    const hessian = new Hessian(inFeatures)
+    hessian.add(x, tokens)
+    const data = new Uint8Array(weight.buffer)
+    const codes = async (guide: Partial<GuideSettings>) => {
+      const options = { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }), rotationSeed: null, hessian, guide }
+      const { stored } = await encodeLinear({ format: 'f32', rows: outFeatures, columns: inFeatures, data }, options)
+      return Buffer.from((stored.weights as PvqWeights).codes)
+    }
+    const usual = await codes({})
+    assert.ok((await codes({ feedback: true, ordered: true })).equals(usual))
+    for (const guide of [{ feedback: false }, { ordered: false }, { moves: 0 }, { sweeps: 0 }, { ridge: 0.5 }]) {
+      assert.ok(!(await codes(guide)).equals(usual), JSON.stringify(guide))
     }
   })
 

@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import { readWeights } from '../../dist/checkpoint/read-weights.js'
-import { evaluate, layerErrors, loadModel, type QuantizeModelOptions, quantizeModel } from '../../dist/index.js'
+import {
+  type AdvancedOptions,
+  evaluate,
+  layerErrors,
+  loadModel,
+  type QuantizeModelOptions,
+  quantizeModel,
+} from '../../dist/index.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { temporaryFolder } from '../checkpoint/temporary-folder.js'
 import { longestPause } from '../model/longest-pause.js'
@@ -95,6 +102,24 @@ describe('quantizeModel', () => {
     assert.ok(guided < 0.75 * nearest, `KL ${guided} guided, ${nearest} nearest`)
   })
 
+  it('does without parts of the method where it is told to', async () => {
+    const quantized = async (advanced: AdvancedOptions) => {
+      const folder = output()
+      const text = calibration.slice(0, 2000)
+      await quantizeModel(tales, { bits: 3, calibration: text, output: folder, report: false, advanced })
+      return folder
+    }
+    const rotations = async (folder: string) => {
+      const source = await openModel(folder)
+      await source.close()
+      return [...source.quantized.values()].filter(({ rotation }) => rotation !== null).length
+    }
+    const whole = await quantized({})
+    assert.equal(await rotations(whole), 42)
+    assert.equal(await rotations(await quantized({ rotation: false })), 0)
+    assert.ok(!weightsOf(await quantized({ sweeps: 0 })).equals(weightsOf(whole)))
+  })
+
   it('calibrates block by block for corrections that weigh errors by inputs', async () => {
     const report = async (rank: number | 'auto', lowRank: 'lqer' | 'l2qer' | 'qera') => {
       const folder = output()
@@ -183,6 +208,14 @@ describe('quantizeModel', () => {
       [() => attempt({ calibration: ' \n' }), 'EMPTY', /calibration/],
       [() => attempt({ calibration: [3] }), 'INVALID_ARGUMENT', /calibration/],
       [() => attempt({ seed: 1.5 }), 'INVALID_ARGUMENT', /seed/],
+      [
+        () => attempt({ advanced: { rotations: false } }),
+        'INVALID_ARGUMENT',
+        /no option rotations; there are rotation,/,
+      ],
+      [() => attempt({ advanced: { feedback: 'no' } }), 'INVALID_ARGUMENT', /advanced.feedback must be true or false/],
+      [() => attempt({ advanced: { moves: -1 } }), 'INVALID_ARGUMENT', /advanced.moves/],
+      [() => attempt({ advanced: { ridge: 0 } }), 'INVALID_ARGUMENT', /advanced.ridge must be between/],
       [() => attempt({ signal: AbortSignal.abort() }), 'ABORTED', /./],
       [() => attempt({}, join(parent, 'nowhere')), 'FILE_NOT_FOUND', /nowhere/],
       [() => attempt({}, ''), 'INVALID_ARGUMENT', /source/],

@@ -166,7 +166,8 @@ describe('the quantization report', () => {
   it('shows the steps of a figure side by side, and figures it has never heard of', () => {
     const steps = (block: number) => ({
       rank: block % 2,
-      outputError: { nearest: 0.1, guided: 0.01, propagated: 0.008 },
+      nearestOutputError: 0.1,
+      outputError: 0.01,
       strangeness: block + 0.5,
     })
     const page = reportPage(example(3, steps))
@@ -179,8 +180,8 @@ describe('the quantization report', () => {
       'strangeness',
       'Layers',
     ])
-    assert.deepEqual(named(page, 'li').map(textOf), ['plain rounding', 'guided rounding', 'after propagation'])
-    assert.deepEqual(tableOf(page)[2].slice(2), ['3.2', '0.003333', '0.1', '0.01', '0.008', '0', '1.5', '2.5'])
+    assert.deepEqual(named(page, 'li').map(textOf), ['plain rounding', 'as stored'])
+    assert.deepEqual(tableOf(page)[2].slice(2), ['3.2', '0.003333', '0.1', '0.01', '0', '1.5', '2.5'])
   })
 
   it('draws a model of one block without error, one with none in a block, and one of hundreds', () => {

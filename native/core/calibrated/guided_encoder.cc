@@ -78,8 +78,10 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
     for (size_t i = group.first_column; i < group.first_column + group.columns; ++i) sum += hessian[i * given + i];
     return sum / static_cast<double>(group.columns);
   };
-  std::stable_sort(groups_.begin(), groups_.end(),
-                   [&](const Group& a, const Group& b) { return weight(a) > weight(b); });
+  if (options.ordered) {
+    std::stable_sort(groups_.begin(), groups_.end(),
+                     [&](const Group& a, const Group& b) { return weight(a) > weight(b); });
+  }
 
   // H in rounding order, plus ridge; the columns that pad a group are tied to nothing.
   std::vector<size_t> source(columns_, given);
@@ -112,14 +114,15 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
     const PvqCode& code = layout_->codes[group.segment];
     const size_t d = code.dimension;
     const auto add = [&](std::vector<GuidedGroup>& sweep, const std::vector<double>& metric,
-                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled) {
+                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled,
+                         size_t coupled) {
       double mean = 0;
       for (size_t i = 0; i < d; ++i) mean += metric[i * d + i] / static_cast<double>(d);
       blocks_.push_back(to_floats(metric, 1 / mean));
       const float* metric_data = blocks_.back().data();
       blocks_.push_back(to_floats(inverse, 1));
       sweep.push_back({code.dimension, code.pulses, code.levels.data(), code.levels.size(), metric_data,
-                       blocks_.back().data(), coupling, n, first_coupled, n - first_coupled});
+                       blocks_.back().data(), coupling, n, first_coupled, coupled});
     };
     const std::vector<double> r = diagonal_block(upper, n, first, d), h = diagonal_block(hessian, n, first, d);
     std::vector<double> rr(d * d, 0);
@@ -128,8 +131,9 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
         for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
       }
     }
-    add(feedback_, rr, inverse_of(r, d), factor_.data() + first * n + first + d, first + d);
-    add(descent_, h, inverse_of(h, d), hessian_.data() + first * n, 0);
+    add(feedback_, rr, inverse_of(r, d), factor_.data() + first * n + first + d, first + d,
+        options_.feedback ? n - first - d : 0);
+    add(descent_, h, inverse_of(h, d), hessian_.data() + first * n, 0, n);
     first += d;
   }
 }

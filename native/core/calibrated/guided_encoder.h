@@ -22,12 +22,17 @@ struct GuidedOptions {
   int moves = 8;
   // Sweeps of coordinate descent after the sweep of error feedback.
   int sweeps = 4;
+  // Whether a group makes up for the errors of those before it; without, only the sweeps of coordinate descent do.
+  bool feedback = true;
+  // Whether groups are rounded by decreasing diagonal of H; without, in the order of the columns.
+  bool ordered = true;
 };
 
 // What rounding under one Hessian needs, shared by all rows, and by all matrices with the same inputs and layout.
 class GuidedPlan {
  public:
-  // hessian: columns x columns, symmetric, positive semidefinite. Groups are rounded in the order of decreasing diagonal.
+  // hessian: columns x columns, symmetric, positive semidefinite. Groups are rounded in the order of decreasing diagonal,
+  // unless options say otherwise.
   // Throws INVALID_ARGUMENT when H plus ridge is not positive definite.
   GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> layout, const GuidedOptions& options,
              ThreadPool& pool);

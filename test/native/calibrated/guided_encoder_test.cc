@@ -103,6 +103,9 @@ TEST_CASE("calibrated rounding lowers the error of the outputs, and each step lo
     CHECK(feedback < 0.7 * plain);
     CHECK(moves < feedback);
     CHECK(swept < 0.97 * moves);
+    GuidedOptions independent{0.01, 8, 0};
+    independent.feedback = false;
+    CHECK(setup.error(setup.guided(independent)) > 1.2 * moves);
   }
 }
 
@@ -133,6 +136,9 @@ TEST_CASE("error feedback agrees with a plain double-precision version of it") {
   }
 
   const PvqRows encoded = setup.guided({0.01, 0, 0});
+  GuidedOptions as_given{0.01, 0, 0};
+  as_given.ordered = false;
+  CHECK(setup.guided(as_given).codes == encoded.codes);
   const std::vector<float> decoded = decode(*setup.layout, encoded, rows);
 
   // The reference: group g aims at what minimises the error over group g and all later columns, were those free:

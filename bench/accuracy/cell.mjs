@@ -1,0 +1,37 @@
+// One cell, in a process of its own, so that its memory and processor time are its own: quantizes, measures, prints the figures
+// as JSON. Its one argument is JSON: { source, calibration, text, windows, bits, settings, output }. What a killed run left at
+// `output` is used.
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { evaluate, quantizeModel } from '../../dist/index.js'
+
+const { source, calibration, text, windows, bits, settings, output } = JSON.parse(process.argv[2])
+const resumed = existsSync(output) || existsSync(`${output}.partial`)
+const quantized = existsSync(output)
+  ? JSON.parse(readFileSync(join(output, 'report.json'), 'utf8'))
+  : await quantizeModel(source, {
+      ...settings,
+      ...(settings.calibration ? { calibration: readFileSync(calibration, 'utf8') } : {}),
+      bits,
+      output,
+    })
+const { user, system } = process.cpuUsage()
+const measured = await evaluate({ model: output, reference: source, text: readFileSync(text, 'utf8'), windows })
+rmSync(output, { recursive: true })
+
+const { linearBitsPerWeight, bitsPerWeight, bytes, peakMemoryBytes } = quantized
+const { perplexity, klDivergence, topAgreement, tokens, reference } = measured
+console.log(
+  JSON.stringify({
+    linearBitsPerWeight,
+    bitsPerWeight,
+    bytes,
+    // What quantization took is not known of a run in parts.
+    ...(resumed ? {} : { seconds: quantized.seconds, processorSeconds: (user + system) / 1e6, peakMemoryBytes }),
+    perplexity,
+    klDivergence,
+    topAgreement,
+    tokens,
+    referencePerplexity: reference.perplexity,
+  }),
+)

@@ -1,0 +1,135 @@
+// docs/accuracy.md from finished cells.
+import { formatBytes } from '../../dist/format-bytes.js'
+import { ablationRates, ablations, methods, rates } from './methods.mjs'
+import { peers } from './peers.mjs'
+
+/**
+ * subjects: [{ name, calibrationName, textName, windows }]; cellOf(subject, method, bits): the finished cell, if any;
+ * command: how to make the document again.
+ */
+export function accuracyDocument(subjects, cellOf, command) {
+  return `# Accuracy
+
+What quantization does to the predictions of real models, at equal sizes: each rate is bits a weight of the linear layers with everything
+stored for them counted, and every method gets the same. KL is the divergence from the unquantized model in nats a token, mean over the scored
+tokens of the text unless it says otherwise, in llama.cpp's convention (windows of 512, the second half of each scored). The embedding keeps its precision.
+
+This page is written by a program from cells that it measures, or finds in \`bench/accuracy/results.json\`:
+
+    ${command}
+
+${subjects.map(subject => section(subject, cellOf)).join('\n')}`
+}
+
+function section(subject, cellOf) {
+  const find = (method, bits) => cellOf(subject, method, bits)
+  const cells = [...methods, ...ablations].flatMap(method =>
+    [...new Set([...rates, ...ablationRates])].flatMap(bits => find(method, bits) ?? []),
+  )
+  if (cells.length === 0) return `## ${subject.name}\n\nNothing measured yet.\n`
+  const parts = [
+    `## ${subject.name}`,
+    `Evaluated on \`${subject.textName}\`, ${cells[0].tokens} tokens scored in ${subject.windows} windows; calibrated, where a method is, on ` +
+      `\`${subject.calibrationName}\`. Unquantized, its perplexity is ${cells[0].referencePerplexity.toFixed(2)}. ${provenance(cells)}`,
+    '### KL by method and rate',
+    divergences(find),
+    ...peerTable(subject),
+    ...rates.flatMap(bits => details(bits, find)),
+    ...ablationRates.flatMap(bits => ablation(bits, find)),
+  ]
+  return `${parts.join('\n\n')}\n`
+}
+
+function provenance(cells) {
+  const span = values => {
+    const sorted = [...new Set(values)].sort()
+    return sorted.length > 1 ? `${sorted[0]} to ${sorted.at(-1)}` : sorted[0]
+  }
+  const processors = [...new Set(cells.map(({ processor }) => processor))].join('; ')
+  const versions = [...new Set(cells.map(({ version }) => version))].join(', ')
+  return `Measured ${span(cells.map(({ date }) => date.slice(0, 10)))} with version ${versions} on ${processors}.`
+}
+
+function divergences(find) {
+  const rows = methods.map(method => [method.name, ...rates.map(bits => divergence(find(method, bits), bits))])
+  return table(['method', ...rates.map(bits => `${bits} bits`)], rows.filter(measuredAnywhere))
+}
+
+/** A method whose settings do not reach the rate says which one it has. */
+function divergence(cell, bits) {
+  if (cell === undefined) return ''
+  const off = Math.abs(cell.linearBitsPerWeight - bits) > 0.01
+  return `${cell.klDivergence.mean.toFixed(4)}${off ? ` (at ${cell.linearBitsPerWeight.toFixed(2)})` : ''}`
+}
+
+const measuredAnywhere = ([, ...figures]) => figures.some(figure => figure !== '')
+
+function details(bits, find) {
+  const rows = methods.flatMap(({ name, settings }) => {
+    const cell = find({ name, settings }, bits)
+    return cell === undefined ? [] : [[name, ...figures(cell)]]
+  })
+  return rows.length === 0 ? [] : [`### ${bits} bits`, table(['method', ...figureNames], rows)]
+}
+
+const figureNames = [
+  'bits, linear layers',
+  'bits, all',
+  'file',
+  'KL mean',
+  'KL median',
+  'KL p99',
+  'perplexity',
+  'same top token',
+  'processor seconds',
+  'peak memory',
+]
+
+function figures(cell) {
+  const { klDivergence, processorSeconds, peakMemoryBytes } = cell
+  return [
+    cell.linearBitsPerWeight.toFixed(3),
+    cell.bitsPerWeight.toFixed(3),
+    formatBytes(cell.bytes),
+    klDivergence.mean.toFixed(4),
+    klDivergence.median.toFixed(4),
+    klDivergence.p99.toFixed(3),
+    cell.perplexity.toFixed(2),
+    `${(100 * cell.topAgreement).toFixed(1)} %`,
+    processorSeconds === undefined ? '' : processorSeconds.toFixed(processorSeconds < 10 ? 1 : 0),
+    peakMemoryBytes === undefined ? '' : formatBytes(peakMemoryBytes),
+  ]
+}
+
+function ablation(bits, find) {
+  const whole = find(methods.at(-1), bits)
+  if (whole === undefined) return []
+  const rows = [methods.at(-1), ...ablations].flatMap(({ name, settings }) => {
+    const cell = find({ name, settings }, bits)
+    if (cell === undefined) return []
+    const change = cell.klDivergence.mean / whole.klDivergence.mean - 1
+    const [rate, , , ...rest] = figures(cell)
+    return [[name, rate, `${change < 0 ? '' : '+'}${(100 * change).toFixed(1)} %`, ...rest]]
+  })
+  if (rows.length === 1) return []
+  const [rate, , , ...rest] = figureNames
+  return [`### Each part off in turn, ${bits} bits`, table(['method', rate, 'KL, to full', ...rest], rows)]
+}
+
+function peerTable({ name, textName, windows }) {
+  return peers
+    .filter(peer => peer.model.test(name) && peer.text === textName && peer.windows === windows)
+    .flatMap(({ source, figures }) => [
+      `Peers, on the same text and windows, quoted and not measured by this program (${source}):`,
+      table(
+        ['program', 'type', 'bits', 'KL'],
+        figures.map(({ program, type, bits, divergence }) => [program, type, bits.toFixed(2), String(divergence)]),
+      ),
+    ])
+}
+
+/** The first column to the left, the others to the right. */
+function table(header, rows) {
+  const line = cells => `| ${cells.join(' | ')} |`
+  return [line(header), line(header.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
+}
