@@ -20,18 +20,23 @@ const columns = Number(options.columns)
 const rows = Math.ceil(Number(options.weights) / columns)
 native.setThreadCount(Number(options.threads))
 
-/** D, K, L and the error that a near-exhaustive search reaches with them. */
+/** D, K, L, the error that a near-exhaustive search reaches with them, and the lattice where it is not the integers. */
 const settings = [
   [8, 6, 2, 0.1061],
   [16, 11, 3, 0.0994],
+  [16, 20, 2, 0.0903, 'barnes-wall'],
   [8, 9, 3, 0.0531],
   [16, 17, 3, 0.0503],
+  [16, 28, 5, 0.0455, 'barnes-wall'],
   [8, 12, 7, 0.0273],
   [16, 24, 7, 0.0249],
+  [16, 40, 8, 0.0228, 'barnes-wall'],
   [8, 15, 6, 0.0195],
   [16, 29, 7, 0.0178],
+  [16, 48, 9, 0.0161, 'barnes-wall'],
   [8, 25, 13, 0.0068],
   [16, 49, 14, 0.0063],
+  [16, 82, 14, 0.0058, 'barnes-wall'],
 ]
 
 /** Mulberry32 through Box and Muller: the same weights in every run. */
@@ -62,9 +67,9 @@ function speed(action, repeats) {
 const values = gaussians(rows * columns, 1)
 const x = gaussians(columns, 2)
 const decoded = new Float32Array(values.length)
-const results = settings.map(([dimension, pulses, levels, reference]) => {
-  const gains = native.pvqGainLevels(dimension, pulses, levels, columns)
-  const segments = [{ columns, dimension, pulses, levels: gains }]
+const results = settings.map(([dimension, pulses, levels, reference, lattice = 'integer']) => {
+  const gains = native.pvqGainLevels(dimension, pulses, levels, columns, lattice)
+  const segments = [{ columns, dimension, pulses, levels: gains, lattice }]
   let encoded
   const encode = speed(() => {
     encoded = native.pvqEncode(values, rows, columns, segments)
@@ -84,6 +89,7 @@ const results = settings.map(([dimension, pulses, levels, reference]) => {
     dimension,
     pulses,
     levels,
+    lattice,
     error: error / norm,
     reference,
     encode,
@@ -99,12 +105,13 @@ if (options.json) {
   const millions = value => Math.round(value / 1e6).toString()
   console.log(
     formatTable(
-      ['bits', 'D', 'K', 'L', 'error', 'design', 'differs', 'encode', 'decode', 'product'],
+      ['bits', 'D', 'K', 'L', 'lattice', 'error', 'design', 'differs', 'encode', 'decode', 'product'],
       results.map(r => [
         r.bits.toFixed(2),
         r.dimension.toString(),
         r.pulses.toString(),
         r.levels.toString(),
+        r.lattice,
         r.error.toFixed(5),
         r.reference.toFixed(4),
         `${(100 * (r.error / r.reference - 1)).toFixed(2)} %`,

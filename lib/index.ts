@@ -31,7 +31,15 @@ export { QuantizedLinear } from './linear/quantized-linear.js'
 export type { FinishReason, GenerationOptions, GenerationSummary } from './model/generation-options.js'
 export { type LoadModelOptions, loadModel, type Model, type ModelTokenizer } from './model/load-model.js'
 export type { SamplingOptions } from './model/sampler.js'
-export type { Capabilities, IntegerWeights, LowRankFactors, MxintWeights, PvqSegment, PvqWeights } from './native.js'
+export type {
+  Capabilities,
+  IntegerWeights,
+  Lattice,
+  LowRankFactors,
+  MxintWeights,
+  PvqSegment,
+  PvqWeights,
+} from './native.js'
 export type { AdvancedOptions } from './quantization/advanced-options.js'
 export {
   type LayerReport,

@@ -15,6 +15,12 @@ export interface DenseWeights {
 }
 
 /**
+ * The points p a direction may be, of those with sum |p_i| = K: all of Z^D, or the Barnes-Wall lattice in Z^16, whose points
+ * have residues mod 2 in the Reed-Muller code RM(1,4) and a sum that is a multiple of 4.
+ */
+export type Lattice = 'integer' | 'barnes-wall'
+
+/**
  * A run of columns coded with one (D, K, L). Every segment but the last covers a whole number of groups; the last
  * group of the last segment is padded, and decoders drop the padding. In a row's bytes each segment starts on a byte.
  */
@@ -26,6 +32,8 @@ export interface PvqSegment {
   pulses: number
   /** The L gain levels, ascending, relative to the row scale. */
   levels: Float32Array
+  /** Default `integer`. */
+  lattice?: Lattice
 }
 
 /** `w = rowScale * level * p / ||p||` for each group; see docs/architecture.md, "PVQ rows". */
@@ -198,17 +206,17 @@ export interface NativeAddon {
   capabilities(): Capabilities
   setThreadCount(count: number): void
 
-  pvqCount(dimension: number, pulses: number): bigint
-  /** points: n x D -> n indices in tree order. */
-  pvqIndices(dimension: number, pulses: number, points: Int16Array): BigUint64Array
-  pvqPoints(dimension: number, pulses: number, indices: BigUint64Array): Int16Array
+  pvqCount(dimension: number, pulses: number, lattice?: Lattice): bigint
+  /** points: n x D -> n indices. */
+  pvqIndices(dimension: number, pulses: number, points: Int16Array, lattice?: Lattice): BigUint64Array
+  pvqPoints(dimension: number, pulses: number, indices: BigUint64Array, lattice?: Lattice): Int16Array
   /** Little-endian bit stream, bit 0 first. */
   packCodes(codes: BigUint64Array, bits: number): Uint8Array
   unpackCodes(bytes: Uint8Array, bits: number, count: number): BigUint64Array
   /** Lloyd-Max levels on the projection for rows of rowLength weights of unit mean square. */
-  pvqGainLevels(dimension: number, pulses: number, levels: number, rowLength: number): Float32Array
+  pvqGainLevels(dimension: number, pulses: number, levels: number, rowLength: number, lattice?: Lattice): Float32Array
   /** Relative squared error of a code with those levels, within about 0.5 %: expected, at the optimal row scale. */
-  pvqExpectedError(dimension: number, pulses: number, levels: number, rowLength: number): number
+  pvqExpectedError(dimension: number, pulses: number, levels: number, rowLength: number, lattice?: Lattice): number
   pvqEncode(values: Float32Array, rows: number, columns: number, segments: PvqSegment[]): PvqRows
   pvqEncodeAsync(
     values: Float32Array,
@@ -217,7 +225,7 @@ export interface NativeAddon {
     segments: PvqSegment[],
     control?: JobControl,
   ): Promise<PvqRows>
-  /** The first row that holds a code >= L N(D,K) or padding bits that are not zero, or -1. */
+  /** The first row that holds a code >= L times the pyramid's points or padding bits that are not zero, or -1. */
   pvqFirstInvalidRow(weights: PvqWeights): number
 
   integerEncode(values: Float32Array, rows: number, columns: number, settings: IntegerSettings): IntegerRows

@@ -1,14 +1,22 @@
-// Generates lib/quantizers/pvq-table.ts: for each dimension and each width of a code, the pulses and gain levels with the
-// least error on N(0,1). Minutes of work; needs `npm run build` first.
+// Generates lib/quantizers/pvq-table.ts: for each dimension and each width of a code, and for the Barnes-Wall lattice, the
+// pulses and gain levels with the least error on N(0,1). Minutes of work; needs `npm run build` first.
 //
-//   node scripts/pvq-table.mjs > lib/quantizers/pvq-table.ts
+//   node scripts/pvq-table.mjs > lib/quantizers/pvq-table.ts && npx biome check --write lib
+import { barnesWall } from '../dist/checkpoint/pyramid-count.js'
 import { codeBits } from '../dist/checkpoint/quantized-layout.js'
 import { native } from '../dist/native.js'
 
 /** Rows long enough that the law of a group's norm does not depend on their length. */
 const ROW_LENGTH = 65536
-/** Widths of codes in bits, by dimension: from about 0.5 bits a weight to 64 bits or more than 8 bits a weight. */
-const widths = { 2: [3, 18], 4: [3, 34], 8: [5, 64], 16: [8, 64], 32: [16, 64] }
+/** Widths of codes in bits: from about 0.5 bits a weight, or the smallest code, to 64 bits or more than 8 bits a weight. */
+const columns = [
+  { name: '2', dimension: 2, widths: [3, 18] },
+  { name: '4', dimension: 4, widths: [3, 34] },
+  { name: '8', dimension: 8, widths: [5, 64] },
+  { name: '16', dimension: 16, widths: [8, 64] },
+  { name: '32', dimension: 32, widths: [16, 64] },
+  { name: 'barnesWall', dimension: 16, lattice: 'barnes-wall', widths: [22, 64] },
+]
 /** Levels are stored once a matrix, 32 bits each: their cost in a matrix of this many weights decides near ties. */
 const MATRIX_WEIGHTS = 2 ** 18
 
@@ -16,14 +24,17 @@ const MATRIX_WEIGHTS = 2 ** 18
  * The (K, L) worth measuring: for each K all the levels the code has room for, about as many as one coordinate of the
  * direction deserves, 2^rate.
  */
-function* candidates(dimension, bits) {
+function* candidates(dimension, lattice, bits) {
   const typical = 2 ** (bits / dimension)
   const fewest = Math.max(1, Math.floor(typical / 4))
-  let pulses = 1
-  while (pulses < 32767 && codeBits({ dimension, pulses: pulses + 1, levels: fewest }) <= bits) pulses++
+  const [least, step, most] =
+    lattice === 'barnes-wall' ? [barnesWall.leastPulses, 2, barnesWall.mostPulses] : [1, 1, 32767]
+  let pulses = least
+  while (pulses < most && codeBits({ dimension, pulses: pulses + step, levels: fewest, lattice }) <= bits)
+    pulses += step
   let last = 0
-  for (; pulses >= 1; pulses--) {
-    const levels = Number((1n << BigInt(bits)) / native.pvqCount(dimension, pulses))
+  for (; pulses >= least; pulses -= step) {
+    const levels = Number((1n << BigInt(bits)) / native.pvqCount(dimension, pulses, lattice))
     if (levels > 2 * typical + 16) return
     if (levels < 1 || (levels > 16 && levels < 1.04 * last)) continue
     last = levels
@@ -31,24 +42,23 @@ function* candidates(dimension, bits) {
   }
 }
 
-const lines = Object.entries(widths).map(([key, [firstCodeBits, lastCodeBits]]) => {
-  const dimension = Number(key)
+const entries = columns.map(({ name, dimension, lattice, widths: [firstCodeBits, lastCodeBits] }) => {
   const column = { pulses: [], levels: [], error: [] }
   for (let bits = firstCodeBits; bits <= lastCodeBits; bits++) {
     let best = { cost: Number.POSITIVE_INFINITY }
-    for (const { pulses, levels } of candidates(dimension, bits)) {
-      if (codeBits({ dimension, pulses, levels }) !== bits) continue
-      const error = native.pvqExpectedError(dimension, pulses, levels, ROW_LENGTH)
+    for (const { pulses, levels } of candidates(dimension, lattice, bits)) {
+      if (codeBits({ dimension, pulses, levels, lattice }) !== bits) continue
+      const error = native.pvqExpectedError(dimension, pulses, levels, ROW_LENGTH, lattice)
       const cost = error * 4 ** ((32 * levels) / MATRIX_WEIGHTS)
       if (cost < best.cost) best = { cost, pulses, levels, error }
     }
     column.pulses.push(best.pulses)
     column.levels.push(best.levels)
     column.error.push(Number(best.error.toPrecision(4)))
-    process.stderr.write(`\rD = ${dimension}, ${bits} bits: K = ${best.pulses}, L = ${best.levels}   `)
+    process.stderr.write(`\r${name}, ${bits} bits: K = ${best.pulses}, L = ${best.levels}   `)
   }
-  const fields = Object.entries(column).map(([name, values]) => `    ${name}: [${values.join(', ')}],`)
-  return [`  ${key}: {`, `    firstCodeBits: ${firstCodeBits},`, ...fields, '  },'].join('\n')
+  const fields = Object.entries(column).map(([field, values]) => `${field}: [${values.join(', ')}],`)
+  return [name, [`firstCodeBits: ${firstCodeBits},`, ...fields].join('\n')]
 })
 process.stderr.write('\n')
 
@@ -67,5 +77,11 @@ export interface PvqTableColumn {
 }
 
 export const pvqTable: Record<number, PvqTableColumn> = {
-${lines.join('\n')}
-}`)
+${entries
+  .slice(0, -1)
+  .map(([name, fields]) => `${name}: {${fields}},`)
+  .join('\n')}
+}
+
+/** The same for the Barnes-Wall lattice, D = 16. */
+export const barnesWallTable: PvqTableColumn = {${entries.at(-1)[1]}}`)

@@ -5,6 +5,7 @@
 import { PyramidionError } from '../errors.js'
 import { Fields } from './fields.js'
 import type { TensorFormat } from './model-source.js'
+import { barnesWall, isBarnesWallPulses, type PyramidShape, pyramidCount } from './pyramid-count.js'
 import type { PvqTensorMetadata, QuantizedTensorMetadata, RotationMetadata } from './quantized-metadata.js'
 
 /** Values that share one scale in a low-rank factor. */
@@ -22,22 +23,9 @@ const dimensions = [2, 4, 8, 16, 32]
 /** Pulses are int16 in the codec's interface. */
 const maximumPulses = 32_767
 
-/** N(D,K) = sum_i 2^i C(D,i) C(K-1,i-1): choose the i coordinates that are not zero, their signs, and their sizes. */
-function pyramidCount(dimension: number, pulses: number): bigint {
-  let total = 0n
-  let choices = 1n
-  let compositions = 1n
-  for (let i = 1; i <= Math.min(dimension, pulses); ++i) {
-    choices = (choices * BigInt(dimension - i + 1)) / BigInt(i)
-    total += (choices * compositions) << BigInt(i)
-    compositions = (compositions * BigInt(pulses - i)) / BigInt(i)
-  }
-  return pulses === 0 ? 1n : total
-}
-
-/** Bits of one group's code: ceil(log2(L N(D,K))). Beyond 64 there is no such code. */
-export function codeBits(segment: { dimension: number; pulses: number; levels: number }): number {
-  const codes = BigInt(segment.levels) * pyramidCount(segment.dimension, segment.pulses)
+/** Bits of one group's code: ceil(log2(L N)), N the points of the pyramid. Beyond 64 there is no such code. */
+export function codeBits(segment: PyramidShape & { levels: number }): number {
+  const codes = BigInt(segment.levels) * pyramidCount(segment)
   return codes <= 1n ? 0 : (codes - 1n).toString(2).length
 }
 
@@ -131,11 +119,17 @@ function parseSegments(fields: Fields, columns: number): PvqTensorMetadata['segm
     const segment = new Fields({ segment: entries[index] }, fields.where).object('segment')
     const dimension = segment.integer('dimension', { minimum: 2, maximum: 32 })
     if (!dimensions.includes(dimension)) segment.fail('dimension', 'a power of two from 2 to 32')
-    const parsed = {
+    const parsed: PvqTensorMetadata['segments'][number] = {
       columns: segment.integer('columns', { minimum: 1, maximum: columns }),
       dimension,
       pulses: segment.integer('pulses', { minimum: 1, maximum: maximumPulses }),
       levels: segment.integer('levels', { minimum: 1, maximum: 2 ** 16 }),
+    }
+    if (isBarnesWall(segment)) {
+      if (dimension !== barnesWall.dimension) segment.fail('dimension', '16 for the Barnes-Wall lattice')
+      if (!isBarnesWallPulses(parsed.pulses))
+        segment.fail('pulses', 'even and from 8 to 98 for the Barnes-Wall lattice')
+      parsed.lattice = 'barnes-wall'
     }
     if (index < entries.length - 1 && parsed.columns % dimension !== 0)
       segment.fail('columns', `a multiple of the dimension, ${dimension}, in every segment but the last`)
@@ -145,4 +139,15 @@ function parseSegments(fields: Fields, columns: number): PvqTensorMetadata['segm
   const total = segments.reduce((sum, segment) => sum + segment.columns, 0)
   if (total !== columns) fields.fail('segments', `segments whose columns sum to ${columns} (they sum to ${total})`)
   return segments
+}
+
+/** The integer lattice may be named or not. */
+function isBarnesWall(segment: Fields): boolean {
+  const lattice = segment.has('lattice') ? segment.string('lattice') : 'integer'
+  if (lattice !== 'integer' && lattice !== 'barnes-wall')
+    throw new PyramidionError(
+      'UNSUPPORTED_FORMAT',
+      `${segment.where}: lattice is ${lattice}; supported are integer and barnes-wall`,
+    )
+  return lattice === 'barnes-wall'
 }

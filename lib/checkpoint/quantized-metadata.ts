@@ -3,6 +3,8 @@
  * the safetensors header metadata. See docs/architecture.md, "The quantized folder".
  */
 
+import type { Lattice } from '../native.js'
+
 /** `seed` is a whole number from 0 to 2^32 - 1; the width is the weight's columns. */
 export interface RotationMetadata {
   kind: 'hadamard'
@@ -20,8 +22,11 @@ interface QuantizedTensorCommon {
 
 export interface PvqTensorMetadata extends QuantizedTensorCommon {
   format: 'pvq'
-  /** `levels` is the number of gain levels, L; their values are in the tensor `X.weight.levels`. */
-  segments: { columns: number; dimension: number; pulses: number; levels: number }[]
+  /**
+   * `levels` is the number of gain levels, L; their values are in the tensor `X.weight.levels`. `lattice` is absent for the
+   * integers.
+   */
+  segments: { columns: number; dimension: number; pulses: number; levels: number; lattice?: Lattice }[]
 }
 
 export interface IntegerTensorMetadata extends QuantizedTensorCommon {

@@ -23,12 +23,7 @@ function metadataOf(
     switch (format) {
       case 'pvq':
         return {
-          segments: weights.segments.map(({ columns, dimension, pulses, levels }) => ({
-            columns,
-            dimension,
-            pulses,
-            levels: levels.length,
-          })),
+          segments: weights.segments.map(segment => ({ ...segment, levels: segment.levels.length })),
         }
       case 'integer':
         return { bits: weights.bits, groupSize: weights.groupSize, symmetric: weights.minimums === undefined }

@@ -88,7 +88,7 @@ async function readPvq(parts: Parts, { rows, columns, segments }: PvqTensorMetad
       start += segment.levels
       if (!own.every((level, i) => Number.isFinite(level) && level > (i === 0 ? 0 : own[i - 1])))
         throw parts.invalid('.levels', 'levels must be positive, finite and ascending')
-      return { columns: segment.columns, dimension: segment.dimension, pulses: segment.pulses, levels: own }
+      return { ...segment, levels: own }
     }),
     codes: await parts.bytes('.codes'),
     rowScale: await parts.halves('.row_scale'),

@@ -8,6 +8,7 @@ interface Options {
   output: string
   bits: number
   quantizer: 'pvq' | 'integer' | 'mxint'
+  lattice: 'integer' | 'barnes-wall'
   rounding: 'guided' | 'nearest'
   rank: number | 'auto'
   lowRank: 'lqer' | 'l2qer' | 'qera'
@@ -34,6 +35,11 @@ export function quantizeCommand(signal: AbortSignal): Command {
     .requiredOption('-b, --bits <n>', 'bits a weight of the linear layers, everything counted', numberOption(1, 8))
     .addOption(
       new Option('--quantizer <name>', 'pvq, or a baseline').choices(['pvq', 'integer', 'mxint']).default('pvq'),
+    )
+    .addOption(
+      new Option('--lattice <name>', 'of pvq groups of 16: barnes-wall has less error and decodes more slowly')
+        .choices(['integer', 'barnes-wall'])
+        .default('integer'),
     )
     .addOption(
       new Option('--rounding <how>', 'guided by the calibration text, or nearest')
@@ -70,6 +76,7 @@ Examples:
         bits: options.bits,
         output: options.output,
         quantizer: options.quantizer,
+        lattice: options.lattice,
         rounding: options.rounding,
         rank: options.rank,
         lowRank: options.lowRank,

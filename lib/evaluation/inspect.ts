@@ -92,7 +92,10 @@ function settingsOf(metadata: QuantizedTensorMetadata): string {
   switch (metadata.format) {
     case 'pvq':
       return metadata.segments
-        .map(({ dimension, pulses, levels }) => `D ${dimension}, K ${pulses}, L ${levels}`)
+        .map(
+          ({ dimension, pulses, levels, lattice }) =>
+            `D ${dimension}, K ${pulses}, L ${levels}${lattice === 'barnes-wall' ? ', Barnes-Wall' : ''}`,
+        )
         .join(' + ')
     case 'integer':
       return `${metadata.bits} bits, groups of ${metadata.groupSize}${metadata.symmetric ? '' : ', asymmetric'}`

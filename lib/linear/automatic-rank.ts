@@ -3,7 +3,7 @@
  * grows by a factor 4 a bit. The correction stays only if the layer that has it measures better than the control, the same
  * bits all in the codes.
  */
-import { type DenseWeights, type GuideSettings, type LowRankScaling, native } from '../native.js'
+import { type DenseWeights, type GuideSettings, type Lattice, type LowRankScaling, native } from '../native.js'
 import { planQuantizer, type QuantizerName } from '../quantizers/plan-quantizer.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
@@ -20,6 +20,8 @@ export interface ChooseRankOptions extends EncodeOptions {
   rank: 'auto'
   method: LowRankMethod
   quantizerName: QuantizerName
+  /** Of PVQ groups of 16. */
+  lattice?: Lattice
   /** Everything stored for the matrix, in bits. */
   bits: number
   rotationSeed: number | null
@@ -32,9 +34,9 @@ export interface ChooseRankOptions extends EncodeOptions {
 /** Codes `weight` in `bits` bits, with the correction that helps most or with none. */
 export async function chooseRank(weight: DenseWeights, options: ChooseRankOptions): Promise<EncodedLinear> {
   const { rows, columns } = weight
-  const { method, hessian, quantizerName, bits, onProgress } = options
+  const { method, hessian, quantizerName, lattice, bits, onProgress } = options
   const quantizerFor = (rank: number) =>
-    planQuantizer(quantizerName, rows, columns, bits - lowRankBits(rows, columns, rank))
+    planQuantizer(quantizerName, rows, columns, bits - lowRankBits(rows, columns, rank), lattice)
   const report = (pass: number) =>
     onProgress && (({ done }: { done: number }) => onProgress({ done: pass * rows + done, total: 2 * rows }))
 

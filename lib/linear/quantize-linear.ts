@@ -3,9 +3,10 @@
  * got wrong, kept under `rank: 'auto'` only where it beats the same bits spent on the codes.
  */
 import { PyramidionError } from '../errors.js'
-import type { DenseWeights } from '../native.js'
+import type { DenseWeights, Lattice } from '../native.js'
 import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
 import { planQuantizer } from '../quantizers/plan-quantizer.js'
+import { checkLattice } from '../quantizers/pvq.js'
 import type { EncodeOptions, Quantizer } from '../quantizers/quantizer.js'
 import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
@@ -24,6 +25,8 @@ export interface LowRankOptions {
 export interface QuantizeLinearOptions extends EncodeOptions {
   /** Bits a weight of everything stored for the layer, 1 to 8. Give this or `quantizer`. */
   bits?: number
+  /** Of PVQ groups of 16 chosen for `bits`, from 1.4 bits a weight up. Default `integer`. */
+  lattice?: Lattice
   /** Exactly this quantizer; a correction comes on top. */
   quantizer?: Quantizer
   /**
@@ -74,7 +77,7 @@ export async function quantizeLinear(
 type Settings = EncodeLinearOptions | ChooseRankOptions
 
 function resolveSettings(rows: number, columns: number, options: QuantizeLinearOptions): Settings {
-  const { bits, hessian, rounding, lowRank, seed = 0, signal, onProgress } = options
+  const { bits, lattice, hessian, rounding, lowRank, seed = 0, signal, onProgress } = options
   checkSeed(seed)
   checkRate(options)
   checkHessian(hessian, columns)
@@ -84,20 +87,25 @@ function resolveSettings(rows: number, columns: number, options: QuantizeLinearO
   const common = { hessian, rounding, signal, onProgress, rotationSeed: rotated ? seed : null }
   if (lowRank?.rank === 'auto') {
     const total = bits! * rows * columns
-    return { ...common, rank: 'auto', method: lowRank.method, quantizerName: 'pvq', bits: total }
+    return { ...common, rank: 'auto', method: lowRank.method, quantizerName: 'pvq', lattice, bits: total }
   }
   const rank = lowRank?.rank ?? 0
   const correction = rank > 0 ? { method: lowRank!.method, rank } : undefined
   const quantizer =
-    options.quantizer ?? planQuantizer('pvq', rows, columns, bits! * rows * columns - lowRankBits(rows, columns, rank))
+    options.quantizer ??
+    planQuantizer('pvq', rows, columns, bits! * rows * columns - lowRankBits(rows, columns, rank), lattice)
   return { ...common, quantizer, lowRank: correction }
 }
 
-function checkRate({ bits, quantizer, rotation, rounding }: QuantizeLinearOptions): void {
+function checkRate({ bits, quantizer, lattice, rotation, rounding }: QuantizeLinearOptions): void {
   if ((bits === undefined) === (quantizer === undefined)) {
     throw new PyramidionError('INVALID_ARGUMENT', 'options must have either bits or quantizer')
   }
   if (bits !== undefined) checkBits('bits', bits)
+  if (lattice !== undefined) {
+    checkLattice(lattice)
+    if (quantizer !== undefined) throw new PyramidionError('INVALID_ARGUMENT', 'lattice needs bits, not quantizer')
+  }
   if (rounding !== undefined && !roundings.includes(rounding)) {
     throw new PyramidionError('INVALID_ARGUMENT', `rounding must be guided or nearest, got ${rounding}`)
   }

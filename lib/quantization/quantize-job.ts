@@ -68,6 +68,7 @@ function description({
   bits,
   embeddingBits,
   quantizer,
+  lattice,
   rounding,
   calibration,
   rank,
@@ -76,6 +77,7 @@ function description({
 }: QuantizePayload): Record<string, unknown> {
   return {
     quantizer,
+    ...(quantizer === 'pvq' && lattice !== 'integer' ? { lattice } : {}),
     bits,
     ...(embeddingBits === undefined ? {} : { embedding_bits: embeddingBits }),
     ...(calibration.length > 0 ? { rounding } : {}),
@@ -153,7 +155,7 @@ class ModelQuantizer {
     if (!this.writer.has(name)) {
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
-      const { quantizer, rounding, lowRank: method, seed, advanced } = this.payload
+      const { quantizer, lattice, rounding, lowRank: method, seed, advanced } = this.payload
       const { rotation = true, ...guide } = advanced
       const size = rows * columns
       const common = {
@@ -173,7 +175,7 @@ class ModelQuantizer {
       const { rank } = target
       const { stored, relativeSquaredError } =
         rank === 'auto'
-          ? await chooseRank(weight, { ...common, rank, method, quantizerName: quantizer, bits: target.bits })
+          ? await chooseRank(weight, { ...common, rank, method, quantizerName: quantizer, lattice, bits: target.bits })
           : await encodeLinear(weight, { ...common, quantizer: target.quantizer!, lowRank: { method, rank } })
       const { metadata } = linearTensors(stored)
       const report: LayerReport = {

@@ -7,8 +7,10 @@ import { checkCalibrated, type LowRankMethod, lowRankMethods } from '../linear/l
 import { checkBits } from '../linear/quantize-linear.js'
 import { checkSeed } from '../linear/rotation.js'
 import { type Rounding, roundings } from '../linear/rounding-guide.js'
+import type { Lattice } from '../native.js'
 import { checkInteger } from '../quantizers/matrix-values.js'
 import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer.js'
+import { lattices } from '../quantizers/pvq-code.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
 import { type AdvancedOptions, checkAdvanced } from './advanced-options.js'
 
@@ -19,6 +21,8 @@ export interface QuantizeModelOptions extends CallOptions {
   output: string
   /** Default `pvq`; `integer` and `mxint` are baselines. */
   quantizer?: QuantizerName
+  /** Of PVQ groups of 16: the Barnes-Wall lattice has about 9 % less error. Default `integer`. */
+  lattice?: Lattice
   /** Default `guided`, which with `calibration` rounds PVQ codes for the outputs; `nearest` rounds for the weights alone. */
   rounding?: Rounding
   /** Rank of the low-rank correction inside `bits`; `auto` where it beats the same bits spent on the codes. Default 0. */
@@ -78,6 +82,7 @@ export interface QuantizePayload {
   output: string
   bits: number
   quantizer: QuantizerName
+  lattice: Lattice
   rounding: Rounding
   rank: number | 'auto'
   lowRank: LowRankMethod
@@ -108,6 +113,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   const { bits, output, embeddingBits } = options
   const {
     quantizer = 'pvq',
+    lattice = 'integer',
     rounding = 'guided',
     rank = 0,
     lowRank = 'lqer',
@@ -122,6 +128,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   checkBits('bits', bits)
   if (embeddingBits !== undefined) checkBits('embeddingBits', embeddingBits)
   checkChoice('quantizer', quantizer, quantizerNames)
+  checkChoice('lattice', lattice, lattices)
   checkChoice('rounding', rounding, roundings)
   checkChoice('lowRank', lowRank, lowRankMethods)
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
@@ -134,6 +141,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     output,
     bits,
     quantizer,
+    lattice,
     rounding,
     rank,
     lowRank,

@@ -29,7 +29,7 @@ export const sizeOf = ({ shape }: { shape: number[] }): number => shape.reduce((
  * mean is met. Throws RATE_OUT_OF_RANGE, or INVALID_ARGUMENT for a rank that a layer cannot have.
  */
 export function planTensors(config: ModelConfig, settings: QuantizePayload): TensorPlan[] {
-  const { bits, embeddingBits, rank, quantizer: name } = settings
+  const { bits, embeddingBits, rank, quantizer: name, lattice } = settings
   let carry = 0
   return requiredTensors(config).map(tensor => {
     const [rows, columns] = tensor.shape
@@ -37,7 +37,10 @@ export function planTensors(config: ModelConfig, settings: QuantizePayload): Ten
     if (tensor.role !== 'linear') {
       if (embeddingBits === undefined) return tensor
       const share = embeddingBits * rows * columns
-      return { ...tensor, target: { bits: share, rank: 0, quantizer: planQuantizer(name, rows, columns, share) } }
+      return {
+        ...tensor,
+        target: { bits: share, rank: 0, quantizer: planQuantizer(name, rows, columns, share, lattice) },
+      }
     }
     const share = bits * rows * columns
     if (rank === 'auto') return { ...tensor, target: { bits: share, rank } }
@@ -49,7 +52,7 @@ export function planTensors(config: ModelConfig, settings: QuantizePayload): Ten
     }
     const limit = LARGEST_CARRY * rows * columns
     const target = share + Math.max(-limit, Math.min(limit, carry))
-    const quantizer = planQuantizer(name, rows, columns, target - lowRankBits(rows, columns, rank))
+    const quantizer = planQuantizer(name, rows, columns, target - lowRankBits(rows, columns, rank), lattice)
     const taken = quantizer.storedBits(rows, columns) + lowRankBits(rows, columns, rank)
     carry += share - taken
     return { ...tensor, target: { bits: taken, rank, quantizer } }

@@ -1,5 +1,6 @@
 /** A quantizer of each kind for one matrix and a number of bits, everything counted. */
 import { PyramidionError } from '../errors.js'
+import type { Lattice } from '../native.js'
 import { IntegerQuantizer } from './integer.js'
 import { MxintQuantizer } from './mxint.js'
 import { PvqQuantizer } from './pvq.js'
@@ -14,11 +15,17 @@ const BASELINE_REACH = 0.5
 
 /**
  * The quantizer whose `storedBits(rows, columns)` is nearest to `bits`. The baselines have whole bits a weight, the rest
- * goes into smaller groups. Throws RATE_OUT_OF_RANGE.
+ * goes into smaller groups. `lattice`: of PVQ groups of 16. Throws RATE_OUT_OF_RANGE.
  */
-export function planQuantizer(name: QuantizerName, rows: number, columns: number, bits: number): Quantizer {
+export function planQuantizer(
+  name: QuantizerName,
+  rows: number,
+  columns: number,
+  bits: number,
+  lattice?: Lattice,
+): Quantizer {
   if (name === 'pvq') {
-    const { pair, fineGroups } = planPvq(rows, columns, bits)
+    const { pair, fineGroups } = planPvq(rows, columns, bits, undefined, lattice)
     return new PvqQuantizer(pair, Math.min(1, (fineGroups * pair.fine.dimension) / columns))
   }
   const candidates = name === 'integer' ? integerCandidates(rows, columns, bits) : mxintCandidates(rows, columns, bits)

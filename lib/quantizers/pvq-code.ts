@@ -4,13 +4,16 @@
  */
 import { codeBits } from '../checkpoint/quantized-layout.js'
 import type { PvqTensorMetadata } from '../checkpoint/quantized-metadata.js'
-import { pvqTable } from './pvq-table.js'
+import type { Lattice } from '../native.js'
+import { barnesWallTable, type PvqTableColumn, pvqTable } from './pvq-table.js'
 
 /** A segment of columns without its gain levels, which follow from (D, K, L) and the length of the row. */
 export type SegmentShape = PvqTensorMetadata['segments'][number]
 
 /** Weights a group may have. */
 export const pvqDimensions = [2, 4, 8, 16, 32]
+
+export const lattices: readonly Lattice[] = ['integer', 'barnes-wall']
 
 export interface PvqCode {
   /** D: weights a group. */
@@ -19,7 +22,9 @@ export interface PvqCode {
   pulses: number
   /** L: gain levels. */
   levels: number
-  /** ceil(log2(L N(D,K))), at most 64. */
+  /** Absent for the integers. */
+  lattice?: Lattice
+  /** ceil(log2(L N)), N the points of the pyramid; at most 64. */
   bits: number
   /** Expected squared error relative to the mean square, on N(0,1). */
   error: number
@@ -34,29 +39,38 @@ export interface PvqCodePair {
 /** Bits a weight. */
 export const codeRate = (code: PvqCode): number => code.bits / code.dimension
 
-/** Codes of the table with this dimension, by increasing rate. */
-export function tableCodes(dimension: number): PvqCode[] {
-  const { pulses, levels, error } = pvqTable[dimension]
-  return pulses.map((K, i) => {
-    const shape = { dimension, pulses: K, levels: levels[i] }
-    return { ...shape, bits: codeBits(shape), error: error[i] }
+/**
+ * Codes of the table with this dimension, by increasing rate. With the Barnes-Wall lattice those of D = 16 are its own from
+ * where it has any worth using, 1.4 bits a weight.
+ */
+export function tableCodes(dimension: number, lattice: Lattice = 'integer'): PvqCode[] {
+  const codes = columnCodes(dimension, pvqTable[dimension])
+  if (lattice === 'integer' || dimension !== 16) return codes
+  const own = columnCodes(dimension, barnesWallTable, lattice)
+  return [...codes.filter(({ bits }) => bits < own[0].bits), ...own]
+}
+
+function columnCodes(dimension: number, column: PvqTableColumn, lattice?: Lattice): PvqCode[] {
+  return column.pulses.map((pulses, i) => {
+    const shape = { dimension, pulses, levels: column.levels[i], ...(lattice && { lattice }) }
+    return { ...shape, bits: codeBits(shape), error: column.error[i] }
   })
 }
 
-const pairCache = new Map<number, PvqCodePair[]>()
+const pairCache = new Map<string, PvqCodePair[]>()
 
 /**
  * Neighbours in rate of one dimension, and where a dimension ends at 64 bits, its last code with the next one of half the
  * dimension. With `dimension`, only pairs of that dimension.
  */
-export function codePairs(dimension?: number): PvqCodePair[] {
-  const key = dimension ?? 0
+export function codePairs(dimension?: number, lattice: Lattice = 'integer'): PvqCodePair[] {
+  const key = `${dimension}:${lattice}`
   const known = pairCache.get(key)
   if (known !== undefined) return known
   const pairs: PvqCodePair[] = []
   let smaller: PvqCode[] | undefined
   for (const each of dimension === undefined ? pvqDimensions : [dimension]) {
-    const codes = tableCodes(each)
+    const codes = tableCodes(each, lattice)
     codes.forEach((code, i) => {
       pairs.push({ fine: codes[i + 1] ?? code, coarse: code })
     })
@@ -91,9 +105,10 @@ export function splitColumns({ fine, coarse }: PvqCodePair, columns: number, fin
   return [shape(fine, fineColumns), shape(coarse, columns - fineColumns)].filter(segment => segment.columns > 0)
 }
 
-const shape = ({ dimension, pulses, levels }: PvqCode, columns: number): SegmentShape => ({
+const shape = ({ dimension, pulses, levels, lattice }: PvqCode, columns: number): SegmentShape => ({
   columns,
   dimension,
   pulses,
   levels,
+  ...(lattice && { lattice }),
 })

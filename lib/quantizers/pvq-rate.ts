@@ -3,6 +3,7 @@
  * scales and gain levels together take as many bits as asked for, with the least expected error.
  */
 import { PyramidionError } from '../errors.js'
+import type { Lattice } from '../native.js'
 import { codePairs, codeRate, comparableError, type PvqCodePair } from './pvq-code.js'
 
 const ROW_SCALE_BITS = 16
@@ -28,12 +29,13 @@ export interface PvqPlan {
  * weight; shorter rows as close as whole bytes a row allow.
  *
  * @param dimension group size D; by default the one with the least error.
+ * @param lattice of groups of 16.
  * @throws RATE_OUT_OF_RANGE when no choice comes close.
  */
-export function planPvq(rows: number, columns: number, bits: number, dimension?: number): PvqPlan {
+export function planPvq(rows: number, columns: number, bits: number, dimension?: number, lattice?: Lattice): PvqPlan {
   const weights = rows * columns
   const tolerance = Math.max(TOLERANCE, 4.5 / columns)
-  const plans = codePairs(dimension).map(pair => closestSplit(pair, rows, columns, bits))
+  const plans = codePairs(dimension, lattice).map(pair => closestSplit(pair, rows, columns, bits))
   const deviation = (plan: PvqPlan) => Math.abs(plan.bits - bits) / weights
   const nearest = plans.reduce((best, plan) => (deviation(plan) < deviation(best) ? plan : best))
   if (deviation(nearest) > Math.max(REACH, 8 / columns)) {

@@ -1,13 +1,14 @@
 /**
- * Pyramid vector quantization (Fischer 1986; arXiv 2410.16926): a group of D weights is a direction p in P(D,K), the
- * integer points with sum |p_i| = K, times one of L gain levels, times the scale of its row. See docs/architecture.md,
+ * Pyramid vector quantization (Fischer 1986; arXiv 2410.16926): a group of D weights is a direction p in P(D,K), the points
+ * of a lattice with sum |p_i| = K, times one of L gain levels, times the scale of its row. See docs/architecture.md,
  * "PVQ rows".
  */
 
+import { barnesWall, isBarnesWallPulses } from '../checkpoint/pyramid-count.js'
 import { codeBits, storedParts } from '../checkpoint/quantized-layout.js'
 import type { PvqTensorMetadata } from '../checkpoint/quantized-metadata.js'
 import { PyramidionError } from '../errors.js'
-import { native, type PvqWeights } from '../native.js'
+import { type Lattice, native, type PvqWeights } from '../native.js'
 import { decodeAll } from './decode.js'
 import { type ErrorStatistics, errorStatistics } from './error-statistics.js'
 import { checkInteger, checkMatrix } from './matrix-values.js'
@@ -16,6 +17,7 @@ import {
   codeRate,
   comparableError,
   fineShare,
+  lattices,
   type PvqCode,
   type PvqCodePair,
   pvqDimensions,
@@ -37,8 +39,13 @@ export interface PvqCodeOptions {
   dimension: number
   /** K, pulses a group: at least 1. */
   pulses: number
-  /** L, gain levels: 1 to 65536. A code, `ceil(log2(L N(D,K)))` bits, must fit 64 bits. */
+  /** L, gain levels: 1 to 65536. A code, `ceil(log2(L * count))` bits, must fit 64 bits. */
   levels: number
+  /**
+   * The integer points of the pyramid, or those of the Barnes-Wall lattice: `dimension` is 16 then and `pulses` even and from 8
+   * to 98. About 9 % less error at the same rate from 2 bits a weight up. Default `integer`.
+   */
+  lattice?: Lattice
 }
 
 /** The best code or mix of two codes for a rate. */
@@ -47,6 +54,8 @@ export interface PvqRateOptions {
   bits: number
   /** D; by default the one with the least error. */
   dimension?: number
+  /** Of groups of 16, from 1.4 bits a weight up. Default `integer`. */
+  lattice?: Lattice
 }
 
 /** One row as {@link PvqQuantizer.encode} gives it. */
@@ -59,16 +68,23 @@ export interface PvqRow {
 
 /**
  * A PVQ quantizer: `pvq({ dimension: 16, pulses: 24, levels: 7 })`, or `pvq({ bits: 3.3 })`, which where needed mixes two
- * codes in a row. Throws INVALID_ARGUMENT for settings out of range, RATE_OUT_OF_RANGE for a rate that the dimension does
+ * codes in a row; with `lattice: 'barnes-wall'` on that lattice. Throws INVALID_ARGUMENT for settings out of range, RATE_OUT_OF_RANGE for a rate that the dimension does
  * not reach.
  */
 export function pvq(options: PvqCodeOptions | PvqRateOptions): PvqQuantizer {
   if (!('pulses' in options)) return quantizerForRate(options)
-  const { dimension, pulses, levels } = options
+  const { dimension, pulses, levels, lattice = 'integer' } = options
   if (dimension !== 1) checkDimension(dimension)
+  checkLattice(lattice, dimension)
   checkInteger('pulses', pulses, 1, 32767)
+  if (lattice === 'barnes-wall' && !isBarnesWallPulses(pulses)) {
+    throw new PyramidionError(
+      'INVALID_ARGUMENT',
+      `pulses must be even and from ${barnesWall.leastPulses} to ${barnesWall.mostPulses} for the Barnes-Wall lattice, got ${pulses}`,
+    )
+  }
   checkInteger('levels', levels, 1, 65536)
-  const bits = codeBits({ dimension, pulses, levels })
+  const bits = codeBits({ dimension, pulses, levels, lattice })
   if (bits > 64) {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -76,19 +92,21 @@ export function pvq(options: PvqCodeOptions | PvqRateOptions): PvqQuantizer {
         `pulses ${pulses}, levels ${levels}`,
     )
   }
-  const code: PvqCode = { dimension, pulses, levels, bits, error: Number.NaN }
+  const own = lattice === 'integer' ? {} : { lattice }
+  const code: PvqCode = { dimension, pulses, levels, ...own, bits, error: Number.NaN }
   return new PvqQuantizer({ fine: code, coarse: code }, 1)
 }
 
 export class PvqQuantizer implements Quantizer {
   readonly name = 'pvq'
-  /** D, K and L of the code that most columns have. */
+  /** D, K, L and the lattice of the code that most columns have. */
   readonly dimension: number
   readonly pulses: number
   readonly levels: number
-  /** N(D,K): the number of directions. */
+  readonly lattice: Lattice
+  /** The number of directions: N(D,K) for the integers. */
   readonly count: bigint
-  /** Bits of one group's code: ceil(log2(L N(D,K))). */
+  /** Bits of one group's code: ceil(log2(L * count)). */
   readonly codeBits: number
   /** Bits a weight of the codes, the mean over a long row. */
   readonly bitsPerWeight: number
@@ -103,7 +121,8 @@ export class PvqQuantizer implements Quantizer {
     this.pulses = main.pulses
     this.levels = main.levels
     this.codeBits = main.bits
-    this.count = native.pvqCount(main.dimension, main.pulses)
+    this.lattice = main.lattice ?? 'integer'
+    this.count = native.pvqCount(main.dimension, main.pulses, this.lattice)
     this.bitsPerWeight = share * codeRate(pair.fine) + (1 - share) * codeRate(pair.coarse)
   }
 
@@ -171,15 +190,15 @@ export class PvqQuantizer implements Quantizer {
     return this.decodeRows(weights)
   }
 
-  /** Tree-order indices (n) of n points of D integers each; every point must have sum |p_i| = K. */
+  /** The indices (n) of n points of D integers each; every point must be of the lattice and have sum |p_i| = K. */
   indexOf(points: Int16Array): BigUint64Array {
     this.checkWholeGroups('points', points.length)
-    return native.pvqIndices(this.dimension, this.pulses, points)
+    return native.pvqIndices(this.dimension, this.pulses, points, this.lattice)
   }
 
-  /** The points (n D integers) at n tree-order indices; every index must be below {@link count}. */
+  /** The points (n D integers) at n indices; every index must be below {@link count}. */
   pointsOf(indices: BigUint64Array): Int16Array {
-    return native.pvqPoints(this.dimension, this.pulses, indices)
+    return native.pvqPoints(this.dimension, this.pulses, indices, this.lattice)
   }
 
   /** The bit stream of n groups, each `level number * count + index` in {@link codeBits} bits. */
@@ -237,16 +256,17 @@ export class PvqQuantizer implements Quantizer {
 }
 
 /** The pair and share with the least expected error at this rate. */
-function quantizerForRate({ bits, dimension }: PvqRateOptions): PvqQuantizer {
+function quantizerForRate({ bits, dimension, lattice = 'integer' }: PvqRateOptions): PvqQuantizer {
   if (dimension !== undefined) checkDimension(dimension)
+  checkLattice(lattice, dimension)
   if (!(bits >= 1 && bits <= 8)) {
     throw new PyramidionError('RATE_OUT_OF_RANGE', `bits must be between 1 and 8, got ${bits}`)
   }
-  const choices = codePairs(dimension)
+  const choices = codePairs(dimension, lattice)
     .map(pair => ({ pair, share: fineShare(pair, bits) }))
     .filter(({ share }) => share >= 0 && share <= 1)
   if (choices.length === 0) {
-    const rates = codePairs(dimension).map(({ fine }) => codeRate(fine))
+    const rates = codePairs(dimension, lattice).map(({ fine }) => codeRate(fine))
     throw new PyramidionError(
       'RATE_OUT_OF_RANGE',
       `bits must be at most ${Math.max(...rates)} for dimension ${dimension}, got ${bits}`,
@@ -261,6 +281,19 @@ function quantizerForRate({ bits, dimension }: PvqRateOptions): PvqQuantizer {
 function checkDimension(dimension: number): void {
   if (!pvqDimensions.includes(dimension)) {
     throw new PyramidionError('INVALID_ARGUMENT', `dimension must be 2, 4, 8, 16 or 32, got ${dimension}`)
+  }
+}
+
+/** Throws INVALID_ARGUMENT unless the lattice is known and has groups of this dimension, if one is given. */
+export function checkLattice(lattice: Lattice, dimension?: number): void {
+  if (!lattices.includes(lattice)) {
+    throw new PyramidionError('INVALID_ARGUMENT', `lattice must be integer or barnes-wall, got ${lattice}`)
+  }
+  if (lattice === 'barnes-wall' && dimension !== undefined && dimension !== barnesWall.dimension) {
+    throw new PyramidionError(
+      'INVALID_ARGUMENT',
+      `dimension must be ${barnesWall.dimension} for the Barnes-Wall lattice, got ${dimension}`,
+    )
   }
 }
 

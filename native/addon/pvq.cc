@@ -20,6 +20,19 @@ PyramidCache& shared_pyramids() {
   return cache;
 }
 
+namespace {
+
+// Lattice of lib/native.ts.
+Lattice lattice_of(const Argument& lattice) {
+  if (!lattice.present()) return Lattice::integer;
+  const std::string name = lattice.string();
+  if (name == "integer") return Lattice::integer;
+  if (name == "barnes-wall") return Lattice::barnes_wall;
+  lattice.reject("integer or barnes-wall");
+}
+
+}  // namespace
+
 std::vector<PvqSegment> pvq_segments(const Argument& segments) {
   std::vector<PvqSegment> result;
   for (size_t i = 0; i < segments.length(); ++i) {
@@ -28,7 +41,7 @@ std::vector<PvqSegment> pvq_segments(const Argument& segments) {
     result.push_back({segment["columns"].integer(1, size_t{1} << 32),
                       static_cast<int>(segment["dimension"].integer(2, PyramidCounts::max_dimension)),
                       static_cast<int>(segment["pulses"].integer(1, PyramidCounts::max_pulses)),
-                      std::vector<float>(levels.data, levels.data + levels.size)});
+                      std::vector<float>(levels.data, levels.data + levels.size), lattice_of(segment["lattice"])});
   }
   return result;
 }
@@ -51,43 +64,60 @@ StoredRows stored_rows(const Argument& weights) {
   return {rows, std::move(layout), weights["codes"].array<uint8_t>(bytes)};
 }
 
-PyramidCounts pyramid_of(Call& call) {
-  const size_t dimension = call.argument(0, "dimension").integer(1, PyramidCounts::max_dimension);
-  const size_t pulses = call.argument(1, "pulses").integer(0, PyramidCounts::max_pulses);
-  return PyramidCounts(static_cast<int>(dimension), static_cast<int>(pulses));
+// dimension, pulses, and the lattice at the place given.
+Pyramid pyramid_of(Call& call, int lattice_place) {
+  const Argument dimension = call.argument(0, "dimension");
+  const Pyramid pyramid = {static_cast<int>(dimension.integer(1, PyramidCounts::max_dimension)),
+                           static_cast<int>(call.argument(1, "pulses").integer(0, PyramidCounts::max_pulses)),
+                           lattice_of(call.argument(lattice_place, "lattice"))};
+  if (pyramid.lattice == Lattice::barnes_wall && pyramid.dimension != BarnesWallIndex::dimension) {
+    dimension.reject("16 for the Barnes-Wall lattice");
+  }
+  return pyramid;
 }
 
-Napi::Value pvq_count(Call& call) { return Napi::BigInt::New(call.env(), pyramid_of(call).count()); }
+std::unique_ptr<const PointIndex> index_of(const Pyramid& pyramid) {
+  if (pyramid.lattice == Lattice::barnes_wall) return std::make_unique<BarnesWallIndex>(pyramid.pulses);
+  return std::make_unique<PyramidCounts>(pyramid.dimension, pyramid.pulses);
+}
+
+Napi::Value pvq_count(Call& call) {
+  return Napi::BigInt::New(call.env(), index_of(pyramid_of(call, 2))->count());
+}
 
 Napi::Value pvq_indices(Call& call) {
-  const PyramidCounts pyramid = pyramid_of(call);
+  const Pyramid pyramid = pyramid_of(call, 3);
+  const std::unique_ptr<const PointIndex> index = index_of(pyramid);
   const Argument points_argument = call.argument(2, "points");
   const Span<int16_t> points = points_argument.array<int16_t>();
-  const size_t dimension = pyramid.dimension(), count = points.size / dimension;
+  const size_t dimension = pyramid.dimension, count = points.size / dimension;
   if (points.size % dimension != 0) {
     points_argument.reject_length(points.size, "a multiple of " + std::to_string(dimension) + " values");
   }
   for (size_t i = 0; i < count; ++i) {
-    if (pyramid.contains(points.data + i * dimension)) continue;
-    throw Error("INVALID_ARGUMENT", "points: the magnitudes of point " + std::to_string(i) + " must add up to " +
-                                        std::to_string(pyramid.pulses()));
+    if (index->contains(points.data + i * dimension)) continue;
+    throw Error("INVALID_ARGUMENT",
+                "points: the magnitudes of point " + std::to_string(i) + " must add up to " +
+                    std::to_string(pyramid.pulses) +
+                    (pyramid.lattice == Lattice::barnes_wall ? " and it must be of the Barnes-Wall lattice" : ""));
   }
   auto indices = Napi::BigUint64Array::New(call.env(), count);
-  for (size_t i = 0; i < count; ++i) indices.Data()[i] = pyramid.index_of(points.data + i * dimension);
+  for (size_t i = 0; i < count; ++i) indices.Data()[i] = index->index_of(points.data + i * dimension);
   return indices;
 }
 
 Napi::Value pvq_points(Call& call) {
-  const PyramidCounts pyramid = pyramid_of(call);
+  const Pyramid pyramid = pyramid_of(call, 3);
+  const std::unique_ptr<const PointIndex> index = index_of(pyramid);
   const Span<uint64_t> indices = call.argument(2, "indices").array<uint64_t>();
   for (size_t i = 0; i < indices.size; ++i) {
-    if (indices.data[i] < pyramid.count()) continue;
-    throw Error("INVALID_ARGUMENT", "indices must be below " + std::to_string(pyramid.count()) + ", got " +
+    if (indices.data[i] < index->count()) continue;
+    throw Error("INVALID_ARGUMENT", "indices must be below " + std::to_string(index->count()) + ", got " +
                                         std::to_string(indices.data[i]) + " at position " + std::to_string(i));
   }
-  auto points = Napi::Int16Array::New(call.env(), checked_product(indices.size, pyramid.dimension(), "indices"));
+  auto points = Napi::Int16Array::New(call.env(), checked_product(indices.size, pyramid.dimension, "indices"));
   for (size_t i = 0; i < indices.size; ++i) {
-    pyramid.point_of(indices.data[i], points.Data() + i * pyramid.dimension());
+    index->point_of(indices.data[i], points.Data() + i * pyramid.dimension);
   }
   return points;
 }
@@ -119,20 +149,22 @@ Napi::Value unpack(Call& call) {
   return codes;
 }
 
-// The law of a code given by (dimension, pulses, levels, rowLength), and L.
+// The law of a code given by (dimension, pulses, levels, rowLength, lattice), and L.
 struct LawArguments {
-  int dimension, pulses;
+  Pyramid pyramid;
   size_t levels, row_length;
 
   explicit LawArguments(Call& call)
-      : dimension(pyramid_of(call).dimension()),
-        pulses(pyramid_of(call).pulses()),
+      : pyramid(pyramid_of(call, 4)),
         levels(call.argument(2, "levels").integer(1, ProjectionLaw::max_levels)),
         row_length(call.argument(3, "rowLength").integer(1, largest_count)) {
-    if (dimension < 2) call.argument(0, "dimension").reject("2, 4, 8, 16 or 32");
-    if (pulses < 1) call.argument(1, "pulses").reject("1 or more");
+    // Throws when the pyramid has no such index.
+    index_of(pyramid);
+    if (pyramid.dimension < 2) call.argument(0, "dimension").reject("2, 4, 8, 16 or 32");
+    const bool integer = pyramid.lattice == Lattice::integer;
+    if (pyramid.pulses < (integer ? 1 : 8)) call.argument(1, "pulses").reject(integer ? "1 or more" : "8 or more");
   }
-  ProjectionLaw law() const { return {dimension, pulses, row_length, pvq_search_kernel().search}; }
+  ProjectionLaw law() const { return {pyramid, row_length, pvq_search_kernel().search}; }
 };
 
 Napi::Value pvq_gain_levels(Call& call) {

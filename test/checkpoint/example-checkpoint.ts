@@ -63,6 +63,22 @@ export function exampleWeights(): Map<string, StoredWeights> {
       },
     ],
     [
+      'model.layers.0.mlp.gate_proj.weight',
+      {
+        weights: {
+          format: 'pvq',
+          rows: 3,
+          columns: 20,
+          segments: [
+            { columns: 20, dimension: 16, pulses: 20, levels: Float32Array.of(3.5, 4.5), lattice: 'barnes-wall' },
+          ],
+          codes: random.bytes(24).map((byte, i) => (i % 4 === 3 ? byte & 0x7f : byte)),
+          rowScale: new Uint16Array(3).fill(one),
+        },
+        rotation: null,
+      },
+    ],
+    [
       'model.layers.0.self_attn.k_proj.weight',
       {
         weights: {

@@ -3,6 +3,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointWriter } from '../../dist/checkpoint/checkpoint-writer.js'
 import { openModel } from '../../dist/checkpoint/open-model.js'
+import { pyramidCount } from '../../dist/checkpoint/pyramid-count.js'
 import { codeBits, storedParts } from '../../dist/checkpoint/quantized-layout.js'
 import { readWeights } from '../../dist/checkpoint/read-weights.js'
 import { native } from '../../dist/native.js'
@@ -43,6 +44,7 @@ function broken(folder: string, change: (header: Header, data: Uint8Array) => vo
 const query = 'model.layers.0.self_attn.q_proj.weight'
 const key = 'model.layers.0.self_attn.k_proj.weight'
 const output = 'model.layers.0.self_attn.o_proj.weight'
+const barnesWall = 'model.layers.0.mlp.gate_proj.weight'
 
 /** Changes fields of the metadata entry of one weight. */
 function entryChange(name: string, changes: object): (header: Header) => void {
@@ -95,6 +97,12 @@ describe('a quantized folder', () => {
             `D ${dimension} K ${pulses} L ${levels}`,
           )
         }
+    for (let pulses = 8; pulses <= 98; pulses += 2)
+      assert.equal(
+        pyramidCount({ dimension: 16, pulses, lattice: 'barnes-wall' }),
+        native.pvqCount(16, pulses, 'barnes-wall'),
+        `K ${pulses}`,
+      )
   })
 
   it('lists the tensors of an entry as the architecture document does', () => {
@@ -118,6 +126,7 @@ describe('a quantized folder', () => {
     const folder = await exampleFolder()
     const segment = { columns: 16, dimension: 8, pulses: 6, levels: 2 }
     const last = { columns: 4, dimension: 4, pulses: 5, levels: 1 }
+    const sixteen = { columns: 20, dimension: 16, pulses: 20, levels: 2, lattice: 'barnes-wall' }
     const cases: [string, object, 'INVALID_FILE' | 'UNSUPPORTED_FORMAT' | 'MISSING_TENSOR', RegExp][] = [
       [query, { format: 'vq' }, 'UNSUPPORTED_FORMAT', /format is vq; supported are pvq/],
       [query, { rows: 8 }, 'INVALID_FILE', /codes must be u8 of shape \[8,/],
@@ -142,6 +151,19 @@ describe('a quantized folder', () => {
       [query, { segments: [{ ...segment, pulses: 0 }, last] }, 'INVALID_FILE', /pulses/],
       [query, { segments: [{ ...segment, pulses: 9000 }, last] }, 'INVALID_FILE', /fits 64 bits/],
       [query, { segments: [{ ...segment, levels: 3 }, last] }, 'INVALID_FILE', /must be/],
+      [
+        query,
+        { segments: [{ ...segment, lattice: 'leech' }, last] },
+        'UNSUPPORTED_FORMAT',
+        /lattice is leech; supported/,
+      ],
+      [query, { segments: [{ ...segment, lattice: 3 }, last] }, 'INVALID_FILE', /lattice/],
+      [query, { segments: [{ ...segment, lattice: 'barnes-wall' }, last] }, 'INVALID_FILE', /dimension must be 16/],
+      [barnesWall, { segments: [{ ...sixteen, pulses: 21 }] }, 'INVALID_FILE', /pulses must be even and from 8 to 98/],
+      [barnesWall, { segments: [{ ...sixteen, pulses: 6 }] }, 'INVALID_FILE', /pulses must be even and from 8 to 98/],
+      [barnesWall, { segments: [{ ...sixteen, pulses: 32_766 }] }, 'INVALID_FILE', /pulses must be even/],
+      [barnesWall, { segments: [{ ...sixteen, levels: 2 ** 16, pulses: 98 }] }, 'INVALID_FILE', /fits 64 bits/],
+      [barnesWall, { segments: [{ ...sixteen, lattice: 'integer' }] }, 'INVALID_FILE', /codes must be/],
       [query, { rotation: { kind: 'dct', seed: 1 } }, 'UNSUPPORTED_FORMAT', /kind is dct/],
       [query, { rotation: { kind: 'hadamard', seed: -1 } }, 'INVALID_FILE', /seed/],
       [query, { rank: 4 }, 'INVALID_FILE', /lowrank_a must be/],
@@ -187,6 +209,13 @@ describe('a quantized folder', () => {
     ]
     for (const [change, message] of cases)
       await expectError(() => readAll(broken(folder, change)), 'INVALID_FILE', message)
+    // Codes of 32 bits: 2 N - 1 is 0xcbb3857f.
+    const beyond = (header: Header, data: Uint8Array) => {
+      ;[0x80, 0x85, 0xb3, 0xcb].forEach((byte, i) => {
+        dataChange(`${barnesWall}.codes`, i, byte)(header, data)
+      })
+    }
+    await expectError(() => readAll(broken(folder, beyond)), 'INVALID_FILE', /holds a code that stands for nothing/)
   })
 
   it('survives any damage to entries and data with a clear error or weights that decode', async function () {
@@ -197,7 +226,7 @@ describe('a quantized folder', () => {
     for (let round = 0; round < 300; ++round) {
       const copy = broken(folder, (header, data) => {
         if (random.below(2) === 0) data[random.below(data.length)] ^= 1 << random.below(8)
-        const name = [query, key, output][random.below(3)]
+        const name = [query, key, output, barnesWall][random.below(4)]
         const text = header.__metadata__[name]
         const at = random.below(text.length)
         if (random.below(2) === 0)

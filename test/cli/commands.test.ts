@@ -82,7 +82,8 @@ describe('the command line', () => {
 
   it('quantizes, measures, lists and runs a model, each with one JSON object', async () => {
     const output = join(folder, 'tales-3.25')
-    const quantized = await pyramidion(['quantize', tales, '--output', output, '--bits', '3.25', '--json'])
+    const args = ['quantize', tales, '--output', output, '--bits', '3.25', '--lattice', 'barnes-wall', '--json']
+    const quantized = await pyramidion(args)
     assert.equal(quantized.status, 0, quantized.stderr)
     assert.equal(quantized.stderr, '', 'nothing but the result in a pipe')
     const { bitsPerWeight, linearBitsPerWeight, bytes, seconds, peakMemoryBytes } = JSON.parse(quantized.stdout)
@@ -116,9 +117,10 @@ describe('the command line', () => {
     assert.equal(inspected.kind, 'quantized')
     assert.equal(inspected.linearBitsPerWeight, linearBitsPerWeight)
     assert.equal(inspected.weights.filter((weight: { format: string }) => weight.format === 'pvq').length, 6 * 7)
+    assert.match(inspected.weights.find((weight: { linear: boolean }) => weight.linear).settings, /Barnes-Wall/)
 
-    const args = ['generate', output, '--max-tokens', '8', '--json']
-    const generated = await pyramidion(args, { input: 'Once upon a time' })
+    const generateArgs = ['generate', output, '--max-tokens', '8', '--json']
+    const generated = await pyramidion(generateArgs, { input: 'Once upon a time' })
     assert.equal(generated.status, 0, generated.stderr)
     assert.equal(JSON.parse(generated.stdout).prompt, 'Once upon a time')
     assert.ok(JSON.parse(generated.stdout).text.length > 4)

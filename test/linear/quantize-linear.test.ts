@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { Hessian, integer, mxint, type PvqWeights, pvq, QuantizedLinear, quantizeLinear } from '../../dist/index.js'
+import {
+  Hessian,
+  integer,
+  type Lattice,
+  mxint,
+  type PvqWeights,
+  pvq,
+  QuantizedLinear,
+  quantizeLinear,
+} from '../../dist/index.js'
 import { encodeLinear } from '../../dist/linear/encode-linear.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import type { GuideSettings } from '../../dist/native.js'
@@ -48,19 +57,20 @@ function relativeError(expected: ArrayLike<number>, actual: ArrayLike<number>): 
 
 describe('quantizeLinear', () => {
   it('rounds for the inputs that the statistics describe', async () => {
-    const [outFeatures, inFeatures, tokens] = [70, 200, 400]
+    const [outFeatures, inFeatures, tokens] = [70, 208, 400]
     const { weight, x } = layer(9, outFeatures, inFeatures, tokens)
     const hessian = new Hessian(inFeatures)
     hessian.add(x, tokens)
     const expected = dense(weight, x, inFeatures)
     for (const rotation of ['hadamard', 'none'] as const) {
-      const errors = []
-      for (const statistics of [undefined, hessian]) {
-        const options = { bits: 3, rotation, hessian: statistics }
-        const linear = await quantizeLinear(weight, { outFeatures, inFeatures }, options)
-        errors.push(relativeError(expected, linear.forward(x, tokens)))
+      const error = async (options: { hessian?: Hessian; lattice?: Lattice }) => {
+        const linear = await quantizeLinear(weight, { outFeatures, inFeatures }, { bits: 3, rotation, ...options })
+        return relativeError(expected, linear.forward(x, tokens))
       }
-      assert.ok(errors[1] < 0.5 * errors[0], `${rotation}: ${errors[0]} plain, ${errors[1]} calibrated`)
+      const [plain, guided] = [await error({}), await error({ hessian })]
+      assert.ok(guided < 0.5 * plain, `${rotation}: ${plain} plain, ${guided} calibrated`)
+      const barnesWall = await error({ hessian, lattice: 'barnes-wall' })
+      assert.ok(barnesWall < 0.97 * guided, `${rotation}: ${barnesWall} on the Barnes-Wall lattice, ${guided} without`)
     }
   })
 
@@ -233,6 +243,12 @@ describe('quantizeLinear', () => {
       [() => attempt({ bits: 3 }, broken), 'NOT_FINITE', /weight must be finite, got NaN in row 2, column 2/],
       [() => attempt({ bits: 3, seed: -1 }), 'INVALID_ARGUMENT', /seed/],
       [() => attempt({ bits: 3, rotation: 'dct' }), 'INVALID_ARGUMENT', /rotation/],
+      [() => attempt({ bits: 3, lattice: 'leech' }), 'INVALID_ARGUMENT', /lattice must be integer or barnes-wall/],
+      [
+        () => attempt({ quantizer: pvq({ bits: 3 }), lattice: 'barnes-wall' }),
+        'INVALID_ARGUMENT',
+        /lattice needs bits, not quantizer/,
+      ],
       [() => attempt({ bits: 3, bias: new Float32Array(3) }), 'INVALID_SHAPE', /bias must have 4 values, got 3/],
       [() => attempt({ bits: 3, lowRank: { method: 'qera', rank: 1 } }), 'CALIBRATION_REQUIRED', /qera/],
       [() => attempt({ bits: 3, lowRank: { method: 'svd', rank: 1 } }), 'INVALID_ARGUMENT', /lowRank.method/],
@@ -260,6 +276,7 @@ describe('QuantizedLinear', () => {
     const bias = randomNormal(new RandomSource(12), 24)
     for (const quantizer of [
       pvq({ bits: 3.3 }),
+      pvq({ bits: 3.3, lattice: 'barnes-wall' }),
       integer({ bits: 3, symmetric: true }),
       integer({ bits: 2 }),
       mxint({ bits: 4 }),

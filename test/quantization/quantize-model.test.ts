@@ -29,6 +29,7 @@ describe('quantizeModel', () => {
     [{ bits: 3.25 }, 'kept'],
     [{ bits: 2, embeddingBits: 6 }, 'quantized'],
     [{ bits: 4.1, rank: 4 }, 'kept'],
+    [{ bits: 3, lattice: 'barnes-wall' }, 'kept'],
     [{ bits: 3.25, quantizer: 'integer' }, 'kept'],
     [{ bits: 4.5, quantizer: 'mxint' }, 'kept'],
   ] as [Omit<QuantizeModelOptions, 'output'>, string][]) {
@@ -199,6 +200,11 @@ describe('quantizeModel', () => {
       [() => attempt({ embeddingBits: 0 }), 'RATE_OUT_OF_RANGE', /embeddingBits/],
       [() => attempt({ output: '' }), 'INVALID_ARGUMENT', /output/],
       [() => attempt({ quantizer: 'gptq' }), 'INVALID_ARGUMENT', /quantizer must be one of pvq, integer, mxint/],
+      [
+        () => attempt({ lattice: 'leech' }),
+        'INVALID_ARGUMENT',
+        /lattice must be one of integer, barnes-wall, got leech/,
+      ],
       [() => attempt({ lowRank: 'svd' }), 'INVALID_ARGUMENT', /lowRank/],
       [() => attempt({ rank: -1 }), 'INVALID_ARGUMENT', /rank/],
       [() => attempt({ rank: 300 }), 'INVALID_ARGUMENT', /rank must be at most/],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { integer, mxint, pvq } from '../../dist/index.js'
+import { integer, type Lattice, mxint, pvq } from '../../dist/index.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { randomNormal } from '../model/random-normal.js'
@@ -109,12 +109,60 @@ describe('pvq', () => {
     }
   })
 
-  it('pads the last group of a row that is not a multiple of the dimension', () => {
-    const q = pvq({ dimension: 16, pulses: 24, levels: 7 })
-    for (const columns of [1, 2, 15, 17, 33, 100]) {
-      const { relativeSquaredError } = q.errorStatistics(normal(columns, 3 * columns), 3, columns)
-      assert.ok(relativeSquaredError < 0.08, `${columns} columns: ${relativeSquaredError}`)
+  it('numbers, packs and decodes the points of the Barnes-Wall lattice', async () => {
+    const seed = 17
+    for (const [pulses, levels] of [
+      [8, 1],
+      [20, 2],
+      [42, 5],
+      [82, 14],
+    ]) {
+      const q = pvq({ dimension: 16, pulses, levels, lattice: 'barnes-wall' })
+      const n = 60
+      const { codes, scale } = q.encode(normal(seed, 16 * n))
+      const chosen = q.unpack(codes, n)
+      const points = q.pointsOf(chosen.indices)
+      assert.deepEqual(q.indexOf(points), chosen.indices)
+      assert.deepEqual(q.pack(chosen.indices, chosen.levels), codes)
+      const decoded = q.decode(codes, scale, n)
+      for (let group = 0; group < n; group++) {
+        const p = Array.from(points.subarray(16 * group, 16 * group + 16))
+        assert.equal(
+          p.reduce((sum, x) => sum + Math.abs(x), 0),
+          pulses,
+        )
+        assert.equal(p.reduce((sum, x) => sum + x, 0) & 3, 0)
+        // Words of RM(1,4) are the affine functions of four bits: those that vanish when summed over every plane.
+        for (let i = 0; i < 16; i++) {
+          for (let a = 1; a < 16; a++) {
+            for (let b = 1; b < a; b++) assert.equal((p[i] + p[i ^ a] + p[i ^ b] + p[i ^ a ^ b]) & 1, 0)
+          }
+        }
+        const gain = Math.hypot(...decoded.subarray(16 * group, 16 * group + 16))
+        for (let i = 0; i < 16; i++) {
+          assert.ok(Math.abs(decoded[16 * group + i] - (gain * p[i]) / Math.hypot(...p)) < 1e-5)
+        }
+      }
+      await expectError(() => q.pointsOf(BigUint64Array.of(q.count)), 'INVALID_ARGUMENT', /indices must be below/)
     }
+    const q = pvq({ dimension: 16, pulses: 20, levels: 2, lattice: 'barnes-wall' })
+    assert.equal(q.count, 1708766720n)
+    assert.equal(q.codeBits, 32)
+    const outside = new Int16Array(16).fill(1, 0, 15)
+    outside[0] = -1
+    outside[15] = 5
+    await expectError(() => q.indexOf(outside), 'INVALID_ARGUMENT', /point 0 must add up to 20 .* Barnes-Wall lattice/)
+  })
+
+  it('pads the last group of a row that is not a multiple of the dimension', () => {
+    for (const q of [
+      pvq({ dimension: 16, pulses: 24, levels: 7 }),
+      pvq({ dimension: 16, pulses: 40, levels: 8, lattice: 'barnes-wall' }),
+    ])
+      for (const columns of [1, 2, 15, 17, 33, 100]) {
+        const { relativeSquaredError } = q.errorStatistics(normal(columns, 3 * columns), 3, columns)
+        assert.ok(relativeSquaredError < 0.08, `${columns} columns: ${relativeSquaredError}`)
+      }
   })
 
   it('decodes a row of zeros to zeros', () => {
@@ -125,7 +173,7 @@ describe('pvq', () => {
   })
 
   it('reaches the error of the design table within 1 percent on normal values', () => {
-    const table: [number, number, number, number][] = [
+    const table: [number, number, number, number, Lattice?][] = [
       [8, 6, 2, 0.1061],
       [16, 11, 3, 0.0994],
       [8, 9, 3, 0.0531],
@@ -136,10 +184,15 @@ describe('pvq', () => {
       [16, 29, 7, 0.0178],
       [8, 25, 13, 0.0068],
       [16, 49, 14, 0.0063],
+      [16, 20, 2, 0.0903, 'barnes-wall'],
+      [16, 28, 5, 0.0455, 'barnes-wall'],
+      [16, 40, 8, 0.0228, 'barnes-wall'],
+      [16, 48, 9, 0.0161, 'barnes-wall'],
+      [16, 82, 14, 0.0058, 'barnes-wall'],
     ]
     const values = normal(14, 256 * 4096)
-    for (const [dimension, pulses, levels, expected] of table) {
-      const q = pvq({ dimension, pulses, levels })
+    for (const [dimension, pulses, levels, expected, lattice] of table) {
+      const q = pvq({ dimension, pulses, levels, lattice })
       const { relativeSquaredError } = q.errorStatistics(values, 256, 4096)
       // 1 percent, and half a unit of the table's last digit.
       const tolerance = 0.01 * expected + 0.00005
@@ -157,6 +210,18 @@ describe('pvq', () => {
       [{ dimension: 8, pulses: 0, levels: 2 }, /pulses must be/],
       [{ dimension: 8, pulses: 4, levels: 0 }, /levels must be/],
       [{ dimension: 32, pulses: 40, levels: 2 }, /at most 64 bits/],
+      [
+        { dimension: 8, pulses: 20, levels: 2, lattice: 'barnes-wall' },
+        /dimension must be 16 for the Barnes-Wall lattice/,
+      ],
+      [
+        { dimension: 16, pulses: 21, levels: 2, lattice: 'barnes-wall' },
+        /pulses must be even and from 8 to 98 .* got 21/,
+      ],
+      [{ dimension: 16, pulses: 6, levels: 2, lattice: 'barnes-wall' }, /pulses must be even and from 8 to 98/],
+      [{ dimension: 16, pulses: 98, levels: 2, lattice: 'barnes-wall' }, /at most 64 bits/],
+      [{ dimension: 16, pulses: 20, levels: 2, lattice: 'leech' }, /lattice must be integer or barnes-wall, got leech/],
+      [{ bits: 3, dimension: 8, lattice: 'barnes-wall' }, /dimension must be 16 for the Barnes-Wall lattice, got 8/],
     ]
     for (const [options, message] of invalid) {
       await expectError(() => pvq(options as { bits: number }), 'INVALID_ARGUMENT', message)

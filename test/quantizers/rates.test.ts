@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { codeBits } from '../../dist/checkpoint/quantized-layout.js'
-import { pvq } from '../../dist/index.js'
+import { type Lattice, pvq } from '../../dist/index.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { planQuantizer } from '../../dist/quantizers/plan-quantizer.js'
 import { pvqDimensions, tableCodes } from '../../dist/quantizers/pvq-code.js'
@@ -9,8 +9,11 @@ import { randomNormal } from '../model/random-normal.js'
 
 describe('the table of PVQ codes', () => {
   it('holds codes that fit their bits, and loses less with every bit', () => {
-    for (const dimension of pvqDimensions) {
-      const codes = tableCodes(dimension)
+    for (const [dimension, lattice] of [
+      ...pvqDimensions.map(dimension => [dimension] as const),
+      [16, 'barnes-wall'] as const,
+    ]) {
+      const codes = tableCodes(dimension, lattice)
       for (const [i, code] of codes.entries()) {
         assert.equal(codeBits(code), code.bits)
         if (i > 0) assert.equal(code.bits, codes[i - 1].bits + 1)
@@ -22,12 +25,12 @@ describe('the table of PVQ codes', () => {
   it('predicts the error that is measured, within 2 percent', () => {
     const seed = 31
     const values = randomNormal(new RandomSource(seed), 128 * 4096)
-    for (const dimension of [8, 16, 32]) {
-      for (const code of tableCodes(dimension).filter((_, i) => i % 12 === 11)) {
+    for (const [dimension, lattice] of [[8], [16], [32], [16, 'barnes-wall']] as [number, Lattice?][]) {
+      for (const code of tableCodes(dimension, lattice).filter((_, i) => i % 12 === 11)) {
         const measured = pvq(code).errorStatistics(values, 128, 4096).relativeSquaredError
         assert.ok(
           Math.abs(measured / code.error - 1) < 0.02,
-          `seed ${seed}, D ${dimension}, ${code.bits} bits: ${measured}, table ${code.error}`,
+          `seed ${seed}, D ${dimension}, ${lattice ?? 'integer'}, ${code.bits} bits: ${measured}, table ${code.error}`,
         )
       }
     }
@@ -42,6 +45,21 @@ describe('pvq for a rate', () => {
       const stored = q.storedBits(4096, 4096) / 4096 ** 2
       const overhead = 16 / 4096 + (2 * 400 * 32) / 4096 ** 2
       assert.ok(stored > bits - 0.01 && stored < bits + overhead + 0.01, `${bits}: ${stored}`)
+    }
+  })
+
+  it('uses the Barnes-Wall lattice when asked to, from 1.4 to 4 bits, and loses less by it', () => {
+    const seed = 34
+    const values = randomNormal(new RandomSource(seed), 64 * 1024)
+    for (let bits = 1; bits <= 8; bits += 0.37) {
+      const q = pvq({ bits, lattice: 'barnes-wall' })
+      assert.ok(Math.abs(q.bitsPerWeight - bits) < 1e-9, `${bits}: ${q.bitsPerWeight}`)
+      const error = q.errorStatistics(values, 64, 1024).relativeSquaredError
+      const integer = pvq({ bits }).errorStatistics(values, 64, 1024).relativeSquaredError
+      if (bits > 1.4 && bits <= 4) {
+        assert.ok(q.segmentShapes(1024).every(({ lattice }) => lattice === 'barnes-wall'))
+        assert.ok(error < 0.97 * integer, `seed ${seed}, ${bits} bits: ${error}, ${integer} on the integers`)
+      } else assert.ok(error < 1.02 * integer, `seed ${seed}, ${bits} bits: ${error}, ${integer} on the integers`)
     }
   })
 

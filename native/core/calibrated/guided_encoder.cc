@@ -121,7 +121,7 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
       blocks_.push_back(to_floats(metric, 1 / mean));
       const float* metric_data = blocks_.back().data();
       blocks_.push_back(to_floats(inverse, 1));
-      sweep.push_back({code.dimension, code.pulses, code.levels.data(), code.levels.size(), metric_data,
+      sweep.push_back({code.pyramid(), code.levels.data(), code.levels.size(), metric_data,
                        blocks_.back().data(), coupling, n, first_coupled, coupled});
     };
     const std::vector<double> r = diagonal_block(upper, n, first, d), h = diagonal_block(hessian, n, first, d);
@@ -240,7 +240,7 @@ class GuidedPlan::Block {
       for (int i = 0; i < code.dimension; ++i) point[i] = points[i * lanes_];
       points += code.dimension * lanes_;
       codes_[group.segment][group.number] =
-          levels_[g * lanes_ + lane] * code.count() + code.tables->counts.index_of(point);
+          levels_[g * lanes_ + lane] * code.count() + code.points->index_of(point);
     }
     for (size_t s = 0; s < codes_.size(); ++s) {
       pack_codes(codes_[s].data(), codes_[s].size(), layout.codes[s].bits, bytes);

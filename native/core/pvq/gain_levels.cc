@@ -69,7 +69,8 @@ class Gaussians {
 
 // Means of equally likely slices of the law of the cosine between a random direction and its point. Only the first
 // `filled` coordinates of a group are not zero.
-std::vector<double> cosines(int dimension, int filled, int pulses, SearchPoints search) {
+std::vector<double> cosines(const Pyramid& pyramid, int filled, SearchPoints search) {
+  const int dimension = pyramid.dimension;
   const size_t count = simulated_weights / dimension, slice = count / cosine_quantiles;
   std::vector<float> groups(count * dimension);
   Gaussians gaussians;
@@ -77,7 +78,7 @@ std::vector<double> cosines(int dimension, int filled, int pulses, SearchPoints 
     for (int i = 0; i < filled; ++i) groups[g * dimension + i] = gaussians.next();
   }
   std::vector<int16_t> points(groups.size());
-  search(groups.data(), count, dimension, pulses, points.data());
+  search(groups.data(), count, pyramid, points.data());
   std::vector<double> all(count);
   for (size_t g = 0; g < count; ++g) {
     double ww = 0, wp = 0, pp = 0;
@@ -128,10 +129,11 @@ std::vector<Shell> norms(int dimension, size_t row_length) {
 
 }  // namespace
 
-ProjectionLaw::ProjectionLaw(int dimension, int pulses, size_t row_length, SearchPoints search)
+ProjectionLaw::ProjectionLaw(const Pyramid& pyramid, size_t row_length, SearchPoints search)
     : mean_square_norm_(0), probability_(bins + 1, 0), moment_(bins + 1, 0) {
+  const int dimension = pyramid.dimension;
   const int filled = row_length < static_cast<size_t>(dimension) ? static_cast<int>(row_length) : dimension;
-  const std::vector<double> cosine = cosines(dimension, filled, pulses, search);
+  const std::vector<double> cosine = cosines(pyramid, filled, search);
   const std::vector<Shell> law = norms(dimension, row_length);
   bin_width_ = law.back().high * (1 + 1e-9) / bins;
   for (const Shell& shell : law) {

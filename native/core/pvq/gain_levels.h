@@ -8,15 +8,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/pvq/pyramid.h"
+
 namespace pyramidion {
 
 // Like search_points of pyramid_search.h, which is one.
-using SearchPoints = void (*)(const float* groups, size_t count, int dimension, int pulses, int16_t* points);
+using SearchPoints = void (*)(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 
 class ProjectionLaw {
  public:
-  // dimension D: 2..32, a power of two; pulses K: 1..32767; row_length n >= 1 (below D: rows padded to one group).
-  ProjectionLaw(int dimension, int pulses, size_t row_length, SearchPoints search);
+  // pyramid: as search takes it, D = 2..32; row_length n >= 1 (below D: rows padded to one group).
+  ProjectionLaw(const Pyramid& pyramid, size_t row_length, SearchPoints search);
 
   // The L levels of least squared error, ascending. count L: 1..max_levels.
   std::vector<float> levels(size_t count) const;

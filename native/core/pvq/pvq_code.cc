@@ -14,6 +14,10 @@ void check(const PvqSegment& segment) {
   if (d < 2 || d > PyramidCounts::max_dimension || (d & (d - 1)) != 0) {
     throw Error("INVALID_ARGUMENT", "dimension must be 2, 4, 8, 16 or 32, got " + std::to_string(d));
   }
+  if (segment.lattice == Lattice::barnes_wall && (d != BarnesWallIndex::dimension || segment.pulses < 8)) {
+    throw Error("INVALID_ARGUMENT", "the Barnes-Wall lattice needs dimension 16 and at least 8 pulses, got dimension " +
+                                        std::to_string(d) + " and " + std::to_string(segment.pulses) + " pulses");
+  }
   if (segment.pulses < 1) {
     throw Error("INVALID_ARGUMENT", "pulses must be at least 1, got " + std::to_string(segment.pulses));
   }
@@ -42,9 +46,19 @@ int code_bits(uint64_t count, size_t levels) {
 }
 
 PvqCode::PvqCode(const PvqSegment& segment, PyramidCache& cache)
-    : columns(segment.columns), dimension(segment.dimension), pulses(segment.pulses), levels(segment.levels) {
+    : columns(segment.columns),
+      dimension(segment.dimension),
+      pulses(segment.pulses),
+      lattice(segment.lattice),
+      levels(segment.levels) {
   check(segment);
-  tables = cache.tables(dimension, pulses);
+  if (lattice == Lattice::integer) {
+    tables = cache.tables(dimension, pulses);
+    points = {tables, &tables->counts};
+  } else {
+    barnes_wall = cache.barnes_wall(pulses);
+    points = {barnes_wall, &barnes_wall->index};
+  }
   groups = (columns + dimension - 1) / dimension;
   bits = code_bits(count(), levels.size());
   if (bits > 64) {

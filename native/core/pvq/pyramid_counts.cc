@@ -83,19 +83,19 @@ bool PyramidCounts::contains(const int16_t* point) const {
   return sum == pulses_;
 }
 
-uint64_t PyramidCounts::index_of(const int16_t* point) const {
-  if (dimension_ == 1) return point[0] < 0 ? 1 : 0;
+uint64_t PyramidCounts::index_of(const int16_t* point, int dimension) const {
+  if (dimension == 1) return point[0] < 0 ? 1 : 0;
   // Pulses and indices of the nodes, a level at a time from the bottom.
   uint32_t k[max_dimension / 2];
   uint64_t index[max_dimension / 2];
-  for (int node = 0; node < dimension_ / 2; ++node) {
+  for (int node = 0; node < dimension / 2; ++node) {
     const int left = point[2 * node], right = point[2 * node + 1];
     const uint32_t j = static_cast<uint32_t>(std::abs(left)), rest = static_cast<uint32_t>(std::abs(right));
     index[node] = (j == 0 ? 0 : 4 * j - 2) + (left < 0 ? (rest == 0 ? 1 : 2) : 0) + (right < 0 ? 1 : 0);
     k[node] = j + rest;
   }
-  for (int d = 4; d <= dimension_; d *= 2) {
-    for (int node = 0; node < dimension_ / d; ++node) {
+  for (int d = 4; d <= dimension; d *= 2) {
+    for (int node = 0; node < dimension / d; ++node) {
       const int left = static_cast<int>(k[2 * node]), right = static_cast<int>(k[2 * node + 1]);
       index[node] = offset(d, left + right, left) + index[2 * node] * count(d / 2, right) + index[2 * node + 1];
       k[node] = static_cast<uint32_t>(left + right);
@@ -104,14 +104,14 @@ uint64_t PyramidCounts::index_of(const int16_t* point) const {
   return index[0];
 }
 
-void PyramidCounts::point_of(uint64_t index, int16_t* point) const {
+void PyramidCounts::point_of(uint64_t index, int16_t* point, int dimension, int pulses) const {
   int k[max_dimension];
   uint64_t indices[max_dimension];
-  k[0] = pulses_;
+  k[0] = pulses;
   indices[0] = index;
-  for (int d = dimension_; d > 1; d /= 2) {
+  for (int d = dimension; d > 1; d /= 2) {
     // From the last node down, so that a node is read before its children overwrite it.
-    for (int node = dimension_ / d - 1; node >= 0; --node) {
+    for (int node = dimension / d - 1; node >= 0; --node) {
       const int j = left_pulses(d, k[node], indices[node]);
       const uint64_t rest = indices[node] - offset(d, k[node], j);
       const uint64_t right_count = count(d / 2, k[node] - j);
@@ -121,7 +121,7 @@ void PyramidCounts::point_of(uint64_t index, int16_t* point) const {
       indices[2 * node] = rest / right_count;
     }
   }
-  for (int i = 0; i < dimension_; ++i) point[i] = static_cast<int16_t>(indices[i] == 0 ? k[i] : -k[i]);
+  for (int i = 0; i < dimension; ++i) point[i] = static_cast<int16_t>(indices[i] == 0 ? k[i] : -k[i]);
 }
 
 }  // namespace pyramidion

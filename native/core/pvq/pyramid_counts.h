@@ -6,13 +6,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/pvq/point_index.h"
+
 namespace pyramidion {
 
 // N(D,K) and the tree order for one D = 1, 2, 4, ..., 32 and one K whose N(D,K) is below 2^64.
 //
 // Every node of the tree has dimension d = 2m and k pulses, of which the left half holds j:
 //   index = offset(d,k,j) + index(left) N(m,k-j) + index(right),   offset(d,k,j) = sum_{t<j} N(m,t) N(m,k-t).
-class PyramidCounts {
+class PyramidCounts : public PointIndex {
  public:
   static constexpr int max_dimension = 32;
   // Coordinates are int16.
@@ -25,7 +27,7 @@ class PyramidCounts {
   int dimension() const { return dimension_; }
   int pulses() const { return pulses_; }
   // N(D,K).
-  uint64_t count() const { return count_; }
+  uint64_t count() const override { return count_; }
 
   // N(d,k) for d = 1, 2, 4, ..., D/2 and 0 <= k <= K.
   uint64_t count(int d, int k) const;
@@ -34,11 +36,13 @@ class PyramidCounts {
   // The largest j with offset(d,k,j) <= index: the pulses of the left half.
   int left_pulses(int d, int k, uint64_t index) const;
 
-  bool contains(const int16_t* point) const;
-  // point: D coordinates, contains(point).
-  uint64_t index_of(const int16_t* point) const;
-  // index < count().
-  void point_of(uint64_t index, int16_t* point) const;
+  bool contains(const int16_t* point) const override;
+  uint64_t index_of(const int16_t* point) const override { return index_of(point, dimension_); }
+  void point_of(uint64_t index, int16_t* point) const override { point_of(index, point, dimension_, pulses_); }
+
+  // The same in P(d,k) of one node of the tree; d and k as for count and offset.
+  uint64_t index_of(const int16_t* point, int dimension) const;
+  void point_of(uint64_t index, int16_t* point, int dimension, int pulses) const;
 
  private:
   int dimension_, pulses_;

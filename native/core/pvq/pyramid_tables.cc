@@ -43,17 +43,4 @@ PyramidTables::PyramidTables(int dimension, int pulses, std::shared_ptr<const Qu
   }
 }
 
-std::shared_ptr<const PyramidTables> PyramidCache::tables(int dimension, int pulses) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  for (auto entry = tables_.begin(); entry != tables_.end();) {
-    entry = entry->second.expired() ? tables_.erase(entry) : std::next(entry);
-  }
-  std::weak_ptr<const PyramidTables>& known = tables_[{dimension, pulses}];
-  if (std::shared_ptr<const PyramidTables> tables = known.lock()) return tables;
-  if (!quads_) quads_ = std::make_shared<const QuadTable>();
-  const auto tables = std::make_shared<const PyramidTables>(dimension, pulses, quads_);
-  known = tables;
-  return tables;
-}
-
 }  // namespace pyramidion

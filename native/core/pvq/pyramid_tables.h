@@ -1,11 +1,8 @@
-// What coding and decoding of one pyramid P(D,K) look up, and the cache through which matrices share it.
+// What coding and decoding of one pyramid P(D,K) look up.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 #include "core/pvq/pyramid_counts.h"
@@ -40,18 +37,6 @@ struct PyramidTables {
 
  private:
   Level levels_[3];
-};
-
-// Hands out the tables of each (D,K); those that nobody holds any more are forgotten. Thread-safe.
-class PyramidCache {
- public:
-  // Throws what PyramidCounts throws.
-  std::shared_ptr<const PyramidTables> tables(int dimension, int pulses);
-
- private:
-  std::mutex mutex_;
-  std::shared_ptr<const QuadTable> quads_;
-  std::map<std::pair<int, int>, std::weak_ptr<const PyramidTables>> tables_;
 };
 
 }  // namespace pyramidion

@@ -62,7 +62,7 @@ class RowEncoder {
       const bool short_row = layout_.columns < static_cast<size_t>(code.dimension);
       groups_.assign(code.groups * code.dimension, short_row ? 0 : usual);
       std::copy_n(row, code.columns, groups_.begin());
-      search_(groups_.data(), code.groups, code.dimension, code.pulses, part.points.data());
+      search_(groups_.data(), code.groups, code.pyramid(), part.points.data());
       for (size_t g = 0; g < code.groups; ++g) {
         const float* w = groups_.data() + g * code.dimension;
         const int16_t* p = part.points.data() + g * code.dimension;
@@ -123,7 +123,7 @@ class RowEncoder {
       packed_.assign(code.groups, 0);
       for (size_t g = 0; filled && g < code.groups; ++g) {
         packed_[g] = parts_[s].level[g] * code.count() +
-                     code.tables->counts.index_of(parts_[s].points.data() + g * code.dimension);
+                     code.points->index_of(parts_[s].points.data() + g * code.dimension);
       }
       pack_codes(packed_.data(), code.groups, code.bits, bytes);
       bytes += code.bytes;

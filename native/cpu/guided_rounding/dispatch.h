@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/pvq/pyramid.h"
 #include "cpu/instruction_set.h"
 
 namespace pyramidion {
@@ -19,7 +20,7 @@ namespace pyramidion {
 // One group of D consecutive columns, in the order in which groups are rounded.
 struct GuidedGroup {
   // D: 2..32; K; the L gain levels, ascending, relative to the row scale.
-  int dimension, pulses;
+  Pyramid pyramid;
   const float* levels;
   size_t level_count;
   // D x D, symmetric: the error of the group, up to a factor: R_gg R_gg' or H_gg.

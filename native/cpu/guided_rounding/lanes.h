@@ -27,15 +27,22 @@ inline Floats inverse_square_root(const Floats& x) {
   return root;
 }
 
-template <int D>
-struct Dimension {
-  static constexpr int value = D;
+// What groups are compiled for.
+template <int D, Lattice L>
+struct Shape {
+  static constexpr int dimension = D;
+  static constexpr Lattice lattice = L;
 };
 
 // A group of every row: targets w, points p, and what pricing a move needs. With M the group's metric, level g and row
 // scale s, the error of q = m p, m = s g / ||p||, is  w'Mw + m^2 p'Mp - 2 m w'Mp; the first term never changes.
-template <int D>
+//
+// Points of the Barnes-Wall lattice are in units of two, so that its moves are of one pulse like those of Z^D, and the
+// coordinates of one are whole or half an odd number (core/pvq/barnes_wall_search.h).
+template <int D, Lattice L>
 struct GuidedLanes {
+  static constexpr float unit_of_points = L == Lattice::barnes_wall ? 2 : 1;
+
   const GuidedGroup& group;
   Floats scale;
   Floats Mw[D], p[D], Mp[D];
@@ -48,23 +55,19 @@ struct GuidedLanes {
   }
 
   void start_at_search(const Floats* w) {
-    alignas(64) float values[lanes * D];
-    int16_t found[lanes * D];
-    for (int i = 0; i < D; ++i) {
-      for (int lane = 0; lane < lanes; ++lane) values[lane * D + i] = w[i][lane];
+    if constexpr (L == Lattice::barnes_wall) {
+      start_at_best_word(w);
+    } else {
+      search_integer<D>(w, group.pyramid.pulses, p);
+      multiply_metric(p, Mp);
+      price();
     }
-    search_lanes<D>(values, static_cast<float>(group.pulses), found);
-    for (int i = 0; i < D; ++i) {
-      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = found[lane * D + i];
-    }
-    multiply_metric(p, Mp);
-    price();
   }
 
   // points: D x lanes.
   void start_at(const int16_t* points) {
     for (int i = 0; i < D; ++i) {
-      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = points[i * lanes + lane];
+      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = points[i * lanes + lane] / unit_of_points;
     }
     multiply_metric(p, Mp);
     price();
@@ -114,7 +117,7 @@ struct GuidedLanes {
     Floats best = {};
     Integers best_move = Integers{} - 1;
     for (int i = 0; i < D; ++i) {
-      const Integers movable = mask & (p[i] != 0);
+      const Integers movable = mask & (p[i] * p[i] >= 1);
       if (!any(movable)) continue;
       const Floats sign = p[i] > 0 ? Floats{} - 1 : Floats{} + 1;
       const Floats from_w = wMp + sign * Mw[i];
@@ -138,6 +141,24 @@ struct GuidedLanes {
   }
 
  private:
+  // Of the words that the Euclidean search prefers, the one whose point costs least.
+  void start_at_best_word(const Floats* w) {
+    BarnesWallGroups groups(w, group.pyramid.pulses);
+    start_at_next_word(groups, w);
+    for (int candidate = 1; candidate < barnes_wall_candidates; ++candidate) {
+      const GuidedLanes before = *this;
+      start_at_next_word(groups, w);
+      keep(cost < before.cost, before);
+    }
+  }
+
+  void start_at_next_word(BarnesWallGroups& groups, const Floats* w) {
+    const BarnesWallGroups::Candidate found = groups.next();
+    for (int i = 0; i < D; ++i) p[i] = found.coordinate(i, w[i]);
+    multiply_metric(p, Mp);
+    price();
+  }
+
   // Prices a move with the level kept and 1 / ||p|| to second order in the relative change of n; accept() is exact.
   void consider(const Floats& moved_w, const Floats& moved_p, const Floats& change, int move, const Integers& allowed,
                 Floats& best, Integers& best_move) const {
@@ -162,6 +183,12 @@ struct GuidedLanes {
     }
     price();
     const Integers kept = tried & (cost < before.cost - move_gain * (before.cost < 0 ? -before.cost : before.cost));
+    keep(kept, before);
+    return kept;
+  }
+
+  // Goes back to the point before in every lane that is not in the mask.
+  void keep(const Integers& kept, const GuidedLanes& before) {
     for (int i = 0; i < D; ++i) {
       p[i] = kept ? p[i] : before.p[i];
       Mp[i] = kept ? Mp[i] : before.Mp[i];
@@ -173,7 +200,6 @@ struct GuidedLanes {
     level_index = kept ? level_index : before.level_index;
     multiplier = kept ? multiplier : before.multiplier;
     cost = kept ? cost : before.cost;
-    return kept;
   }
 };
 
@@ -198,7 +224,7 @@ void couple(const GuidedGroup& group, const Floats* change, float* accumulators)
 }
 
 // Rounds the group that starts at column `first` and is number `number`.
-template <int D>
+template <int D, Lattice L>
 void round_group(const GuidedGroup& group, size_t number, size_t first, int moves, bool start, const GuidedRows& rows) {
   Floats w[D], d[D], a[D], aim[D];
   for (int i = 0; i < D; ++i) {
@@ -210,7 +236,7 @@ void round_group(const GuidedGroup& group, size_t number, size_t first, int move
   for (int i = 0; i < D; ++i) aim[i] += w[i] - d[i];
 
   int16_t* points = rows.points + first * lanes;
-  GuidedLanes<D> search(group, aim, load_lanes(rows.scales));
+  GuidedLanes<D, L> search(group, aim, load_lanes(rows.scales));
   if (start) {
     search.start_at_search(aim);
   } else {
@@ -227,48 +253,54 @@ void round_group(const GuidedGroup& group, size_t number, size_t first, int move
   }
   couple<D>(group, change, rows.accumulators);
   for (int lane = 0; lane < lanes; ++lane) {
-    for (int i = 0; i < D; ++i) points[i * lanes + lane] = static_cast<int16_t>(search.p[i][lane]);
+    for (int i = 0; i < D; ++i) points[i * lanes + lane] = static_cast<int16_t>(search.unit_of_points * search.p[i][lane]);
     rows.levels[number * lanes + lane] = static_cast<uint16_t>(search.level_index[lane]);
   }
 }
 
-// Calls action(constant D, group, its number, its first column) for every group.
+// Calls action(Shape, group, its number, its first column) for every group.
 template <class Action>
 void for_each_group(const GuidedGroup* groups, size_t group_count, const Action& action) {
   size_t first = 0;
   for (size_t g = 0; g < group_count; ++g) {
-    switch (groups[g].dimension) {
-      case 2:
-        action(Dimension<2>{}, groups[g], g, first);
-        break;
-      case 4:
-        action(Dimension<4>{}, groups[g], g, first);
-        break;
-      case 8:
-        action(Dimension<8>{}, groups[g], g, first);
-        break;
-      case 16:
-        action(Dimension<16>{}, groups[g], g, first);
-        break;
-      case 32:
-        action(Dimension<32>{}, groups[g], g, first);
-        break;
+    const auto act = [&](auto shape) { action(shape, groups[g], g, first); };
+    const Pyramid& pyramid = groups[g].pyramid;
+    if (pyramid.lattice == Lattice::barnes_wall) {
+      act(Shape<16, Lattice::barnes_wall>{});
+    } else {
+      switch (pyramid.dimension) {
+        case 2:
+          act(Shape<2, Lattice::integer>{});
+          break;
+        case 4:
+          act(Shape<4, Lattice::integer>{});
+          break;
+        case 8:
+          act(Shape<8, Lattice::integer>{});
+          break;
+        case 16:
+          act(Shape<16, Lattice::integer>{});
+          break;
+        case 32:
+          act(Shape<32, Lattice::integer>{});
+          break;
+      }
     }
-    first += groups[g].dimension;
+    first += pyramid.dimension;
   }
 }
 
 void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows) {
-  for_each_group(groups, group_count, [&](auto dimension, const GuidedGroup& group, size_t number, size_t first) {
-    round_group<dimension.value>(group, number, first, moves, start, rows);
+  for_each_group(groups, group_count, [&](auto shape, const GuidedGroup& group, size_t number, size_t first) {
+    round_group<shape.dimension, shape.lattice>(group, number, first, moves, start, rows);
   });
 }
 
 void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* differences, float* accumulators) {
-  for_each_group(groups, group_count, [&](auto dimension, const GuidedGroup& group, size_t, size_t first) {
-    Floats change[dimension.value];
-    for (int i = 0; i < dimension.value; ++i) change[i] = load_lanes(differences + (first + i) * lanes);
-    couple<dimension.value>(group, change, accumulators);
+  for_each_group(groups, group_count, [&](auto shape, const GuidedGroup& group, size_t, size_t first) {
+    Floats change[shape.dimension];
+    for (int i = 0; i < shape.dimension; ++i) change[i] = load_lanes(differences + (first + i) * lanes);
+    couple<shape.dimension>(group, change, accumulators);
   });
 }
 

@@ -199,7 +199,9 @@ void decode_any(const PvqCode& code, const uint8_t* codes, float scale, float* o
 
 // Everything up to 8 bits a weight and more: at D = 2 and 4 squared norms must stay exact in float and indices of four
 // coordinates below 2^32. The other dimensions keep both by the 64 bits of a code.
-bool supports(const PvqCode& code) { return code.dimension >= 8 || code.pulses <= 1024; }
+bool supports(const PvqCode& code) {
+  return code.lattice == Lattice::integer && (code.dimension >= 8 || code.pulses <= 1024);
+}
 
 size_t prepared_size(const PvqCode& code) { return (code.groups + lanes - 1) / lanes * lanes * code.dimension; }
 

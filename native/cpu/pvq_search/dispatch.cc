@@ -2,9 +2,9 @@
 
 namespace pyramidion {
 
-void pvq_search_portable(const float* groups, size_t count, int dimension, int pulses, int16_t* points);
-void pvq_search_avx2(const float* groups, size_t count, int dimension, int pulses, int16_t* points);
-void pvq_search_avx512(const float* groups, size_t count, int dimension, int pulses, int16_t* points);
+void pvq_search_portable(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
+void pvq_search_avx2(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
+void pvq_search_avx512(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 
 const std::vector<PvqSearchKernel>& pvq_search_kernels() {
   static const std::vector<PvqSearchKernel> kernels = {

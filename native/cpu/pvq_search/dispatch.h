@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/pvq/pyramid.h"
 #include "cpu/instruction_set.h"
 
 namespace pyramidion {
@@ -13,7 +14,7 @@ namespace pyramidion {
 struct PvqSearchKernel {
   InstructionSet instruction_set;
   // Arguments as those of search_points.
-  void (*search)(const float* groups, size_t count, int dimension, int pulses, int16_t* points);
+  void (*search)(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 };
 
 // Best first; the last one runs everywhere.

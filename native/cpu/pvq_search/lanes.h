@@ -1,159 +1,40 @@
-// The pyramid search on many groups at once, one group a lane, written once with the compilers' vector types and
-// compiled for each instruction set. Every lane goes through exactly the operations of core/pvq/pyramid_search.cc, in
-// the same order, so that the points are the same bit for bit.
+// The pyramid search of core/pvq/pyramid_search.h on many groups at once, one group a lane.
 //
-// Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first. Everything here has
-// internal linkage: code compiled for one instruction set must never be merged with that for another.
+// Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "core/pvq/pyramid.h"
+#include "cpu/pvq_search/barnes_wall_lanes.h"
+#include "cpu/pvq_search/pulse_lanes.h"
 
 namespace pyramidion {
 namespace {
 
-constexpr int lanes = PYRAMIDION_LANES;
-typedef float Floats __attribute__((vector_size(4 * lanes)));
-typedef int32_t Integers __attribute__((vector_size(4 * lanes)));
-
-// As in core/pvq/pyramid_search.cc.
-constexpr float swap_gain = 1e-5f;
-constexpr int max_swaps = 64;
-
-inline bool any(const Integers& mask) {
-  int64_t words[lanes / 2], all = 0;
-  memcpy(words, &mask, sizeof(words));
-  for (int64_t word : words) all |= word;
-  return all != 0;
+// w: a group a lane; the point of each, as floats.
+template <int D>
+void search_integer(const Floats* w, int pulses, Floats* point) {
+  Floats a[D];
+  scale_magnitudes<D>(w, static_cast<float>(pulses), a);
+  Groups<D> group;
+  for (int i = 0; i < D; ++i) group.place(i, a[i], whole(a[i]));
+  group.correct(static_cast<float>(pulses));
+  group.swap_pulses();
+  for (int i = 0; i < D; ++i) point[i] = w[i] < 0 ? -group.q[i] : group.q[i];
 }
 
-template <int D>
-struct Groups {
-  Floats q[D], e[D];
-  Floats E = {}, h = {}, n = {}, total = {};
-
-  // Lane by lane: one pulse more at index `at`, where the mask is set.
-  void add_pulse(const Integers& at, const Integers& mask) {
-    for (int i = 0; i < D; ++i) {
-      const Integers here = mask & (at == i);
-      E = here ? E + (1 - 2 * e[i]) : E;
-      h = here ? h + (-1 - (q[i] - e[i])) : h;
-      n = here ? n + (1 + 2 * q[i]) : n;
-      q[i] = here ? q[i] + 1 : q[i];
-      e[i] = here ? e[i] - 1 : e[i];
-      total = here ? total + 1 : total;
-    }
-  }
-
-  void remove_pulse(const Integers& at, const Integers& mask) {
-    for (int i = 0; i < D; ++i) {
-      const Integers here = mask & (at == i);
-      E = here ? E + (1 + 2 * e[i]) : E;
-      h = here ? h + (-1 + (q[i] - e[i])) : h;
-      n = here ? n + (1 - 2 * q[i]) : n;
-      q[i] = here ? q[i] - 1 : q[i];
-      e[i] = here ? e[i] + 1 : e[i];
-      total = here ? total - 1 : total;
-    }
-  }
-
-  void add_best_pulse(const Integers& mask) {
-    Integers best = {};
-    Floats best_numerator = {}, best_n = {};
-    for (int i = 0; i < D; ++i) {
-      const Floats moved_E = E + (1 - 2 * e[i]), moved_h = h + (-1 - (q[i] - e[i])), moved_n = n + (1 + 2 * q[i]);
-      const Floats numerator = moved_E * moved_n - moved_h * moved_h;
-      const Integers better = i == 0 ? Integers{} == 0 : numerator * best_n < best_numerator * moved_n;
-      best = better ? Integers{} + i : best;
-      best_numerator = better ? numerator : best_numerator;
-      best_n = better ? moved_n : best_n;
-    }
-    add_pulse(best, mask);
-  }
-
-  void remove_best_pulse(const Integers& mask) {
-    Integers best = Integers{} - 1;
-    Floats best_numerator = {}, best_n = {};
-    for (int i = 0; i < D; ++i) {
-      const Floats moved_E = E + (1 + 2 * e[i]), moved_h = h + (-1 + (q[i] - e[i])), moved_n = n + (1 - 2 * q[i]);
-      const Floats numerator = moved_E * moved_n - moved_h * moved_h;
-      const Integers better = (q[i] != 0) & ((best < 0) | (numerator * best_n < best_numerator * moved_n));
-      best = better ? Integers{} + i : best;
-      best_numerator = better ? numerator : best_numerator;
-      best_n = better ? moved_n : best_n;
-    }
-    remove_pulse(best, mask);
-  }
-
-  // Moves one pulse in every lane of the mask where that helps; returns those lanes.
-  Integers swap_best_pulse(const Integers& mask) {
-    Integers best = Integers{} - 1;  // from * D + to
-    Floats best_numerator = (E * n - h * h) * (1 - swap_gain), best_n = n;
-    Floats more_E[D], more_h[D], more_n[D];
-    for (int j = 0; j < D; ++j) {
-      more_E[j] = 1 - 2 * e[j];
-      more_h[j] = -1 - (q[j] - e[j]);
-      more_n[j] = 1 + 2 * q[j];
-    }
-    for (int i = 0; i < D; ++i) {
-      // Where there is no pulse to take, a distance that no move improves on.
-      const Floats less_E = (mask & (q[i] != 0)) ? E + (1 + 2 * e[i]) : Floats{} + 1e30f;
-      const Floats less_h = h + (-1 + (q[i] - e[i])), less_n = n + (1 - 2 * q[i]);
-      for (int j = 0; j < D; ++j) {
-        if (j == i) continue;
-        const Floats moved_E = less_E + more_E[j], moved_h = less_h + more_h[j], moved_n = less_n + more_n[j];
-        const Floats numerator = moved_E * moved_n - moved_h * moved_h;
-        const Integers better = numerator * best_n < best_numerator * moved_n;
-        best = better ? Integers{} + (i * D + j) : best;
-        best_numerator = better ? numerator : best_numerator;
-        best_n = better ? moved_n : best_n;
-      }
-    }
-    const Integers moving = best >= 0;
-    remove_pulse(best / D, moving);
-    add_pulse(best & (D - 1), moving);
-    return moving;
-  }
-};
-
-// groups, points: `lanes` groups of D, one after the other.
-template <int D>
-void search_lanes(const float* groups, float pulses, int16_t* points) {
+// groups, points: `lanes` groups of D, one after the other. search(w, point) finds the points.
+template <int D, class Search>
+void search_lanes(const float* groups, int16_t* points, const Search& search) {
   float transposed[D][lanes];
   for (int lane = 0; lane < lanes; ++lane) {
     for (int i = 0; i < D; ++i) transposed[i][lane] = groups[lane * D + i];
   }
-  Floats w[D], a[D], largest = {}, sum = {};
-  for (int i = 0; i < D; ++i) {
-    memcpy(&w[i], transposed[i], sizeof(w[i]));
-    a[i] = w[i] < 0 ? -w[i] : w[i];
-    largest = a[i] > largest ? a[i] : largest;
-  }
-  // A group of zeros is searched as (0, ..., 0, 1).
-  const Integers zeros = largest == 0;
-  largest = zeros ? Floats{} + 1 : largest;
-  a[D - 1] = zeros ? Floats{} + 1 : a[D - 1];
-  for (int i = 0; i < D; ++i) sum += a[i] = a[i] / largest;
-  const Floats scale = pulses / sum;
-  Groups<D> group;
-  for (int i = 0; i < D; ++i) {
-    a[i] *= scale;
-    const Floats q = __builtin_convertvector(__builtin_convertvector(a[i] + 0.5f, Integers), Floats), e = a[i] - q;
-    group.q[i] = q;
-    group.e[i] = e;
-    group.E += e * e;
-    group.h += e * q;
-    group.n += q * q;
-    group.total += q;
-  }
-  for (Integers mask = group.total > pulses; any(mask); mask = group.total > pulses) group.remove_best_pulse(mask);
-  for (Integers mask = group.total < pulses; any(mask); mask = group.total < pulses) group.add_best_pulse(mask);
-  Integers moving = Integers{} == 0;
+  Floats w[D], point[D];
+  for (int i = 0; i < D; ++i) memcpy(&w[i], transposed[i], sizeof(w[i]));
+  search(w, point);
   int32_t found[D][lanes];
-  for (int swap = 0; swap < max_swaps && any(moving); ++swap) moving = group.swap_best_pulse(moving);
   for (int i = 0; i < D; ++i) {
-    const Integers p = __builtin_convertvector(w[i] < 0 ? -group.q[i] : group.q[i], Integers);
+    const Integers p = __builtin_convertvector(point[i], Integers);
     memcpy(found[i], &p, sizeof(p));
   }
   for (int lane = 0; lane < lanes; ++lane) {
@@ -161,20 +42,31 @@ void search_lanes(const float* groups, float pulses, int16_t* points) {
   }
 }
 
-template <int D>
-void search_all(const float* groups, size_t count, int pulses, int16_t* points) {
+template <int D, class Search>
+void search_all(const float* groups, size_t count, int16_t* points, const Search& search) {
   size_t g = 0;
-  for (; g + lanes <= count; g += lanes) search_lanes<D>(groups + g * D, static_cast<float>(pulses), points + g * D);
+  for (; g + lanes <= count; g += lanes) search_lanes<D>(groups + g * D, points + g * D, search);
   if (g == count) return;
   float last_groups[lanes * D] = {};
   int16_t last_points[lanes * D];
   memcpy(last_groups, groups + g * D, (count - g) * D * sizeof(float));
-  search_lanes<D>(last_groups, static_cast<float>(pulses), last_points);
+  search_lanes<D>(last_groups, last_points, search);
   memcpy(points + g * D, last_points, (count - g) * D * sizeof(int16_t));
 }
 
-[[maybe_unused]] void search_with_lanes(const float* groups, size_t count, int dimension, int pulses, int16_t* points) {
-  switch (dimension) {
+template <int D>
+void search_all(const float* groups, size_t count, int pulses, int16_t* points) {
+  search_all<D>(groups, count, points,
+                [=](const Floats* w, Floats* point) { search_integer<D>(w, pulses, point); });
+}
+
+[[maybe_unused]] void search_with_lanes(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points) {
+  const int pulses = pyramid.pulses;
+  if (pyramid.lattice == Lattice::barnes_wall) {
+    return search_all<16>(groups, count, points,
+                          [=](const Floats* w, Floats* point) { search_barnes_wall(w, pulses, point); });
+  }
+  switch (pyramid.dimension) {
     case 2:
       return search_all<2>(groups, count, pulses, points);
     case 4:

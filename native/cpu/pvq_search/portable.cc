@@ -4,8 +4,8 @@
 
 namespace pyramidion {
 
-void pvq_search_portable(const float* groups, size_t count, int dimension, int pulses, int16_t* points) {
-  search_with_lanes(groups, count, dimension, pulses, points);
+void pvq_search_portable(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points) {
+  search_with_lanes(groups, count, pyramid, points);
 }
 
 }  // namespace pyramidion

@@ -19,10 +19,16 @@ struct Case {
   std::vector<PvqSegment> segments;
 };
 
-PvqSegment segment(size_t columns, int dimension, int pulses, size_t levels, size_t row_length) {
-  const ProjectionLaw law(dimension, pulses, row_length, pvq_search_kernel().search);
-  return {columns, dimension, pulses, law.levels(levels)};
+PvqSegment segment(size_t columns, const Pyramid& pyramid, size_t levels, size_t row_length) {
+  const ProjectionLaw law(pyramid, row_length, pvq_search_kernel().search);
+  return {columns, pyramid.dimension, pyramid.pulses, law.levels(levels), pyramid.lattice};
 }
+
+PvqSegment segment(size_t columns, int dimension, int pulses, size_t levels, size_t row_length) {
+  return segment(columns, {dimension, pulses}, levels, row_length);
+}
+
+constexpr Pyramid barnes_wall(int pulses) { return {16, pulses, Lattice::barnes_wall}; }
 
 // E[x x'] of inputs that live mostly in a few directions; rank < columns leaves some out altogether.
 std::vector<double> correlated_hessian(size_t columns, size_t rank, Random& random) {
@@ -93,7 +99,7 @@ TEST_CASE("calibrated rounding lowers the error of the outputs, and each step lo
   INFO("seed ", seed);
   Random random(seed);
   for (const Case& c : {Case{33, 256, {segment(256, 16, 24, 7, 256)}}, Case{17, 96, {segment(96, 8, 12, 7, 96)}},
-                        Case{9, 128, {segment(128, 32, 21, 4, 128)}}, Case{40, 64, {segment(64, 4, 7, 4, 64)}}}) {
+                        Case{33, 256, {segment(256, barnes_wall(40), 8, 256)}}, Case{9, 128, {segment(128, 32, 21, 4, 128)}}, Case{40, 64, {segment(64, 4, 7, 4, 64)}}}) {
     INFO("columns ", c.columns, " D ", c.segments[0].dimension);
     Setup setup(c, c.columns, random);
     const double plain = setup.plain_error();
@@ -176,7 +182,7 @@ TEST_CASE("error feedback agrees with a plain double-precision version of it") {
       float target[4];
       for (size_t i = 0; i < d; ++i) target[i] = static_cast<float>(w[first + i] + b[i]);
       int16_t point[4];
-      search_points(target, 1, d, pulses, point);
+      search_points(target, 1, {static_cast<int>(d), pulses}, point);
       std::vector<double> metric(d * d);
       {
         // Schur complement of the later columns: what is left of H_gg when they are free.
@@ -210,7 +216,7 @@ TEST_CASE("error feedback agrees with a plain double-precision version of it") {
         found |= static_cast<uint64_t>(byte >> ((bit + i) % 8) & 1) << i;
       }
       ++groups;
-      followed = found == level * code.count() + code.tables->counts.index_of(point);
+      followed = found == level * code.count() + code.points->index_of(point);
       same += followed;
       for (size_t i = 0; i < d; ++i) {
         difference[first + i] = w[first + i] - levels[level] * scale * point[i] / std::sqrt(n);
@@ -238,7 +244,7 @@ TEST_CASE("every instruction set and any number of threads round alike, whatever
   for (const Case& c :
        {Case{1, 1, {segment(1, 2, 3, 2, 1)}}, Case{3, 7, {segment(7, 4, 7, 4, 7)}},
         Case{5, 31, {segment(31, 8, 12, 7, 31)}}, Case{21, 100, {segment(64, 16, 29, 7, 100), segment(36, 8, 9, 3, 100)}},
-        Case{18, 96, {segment(96, 32, 21, 4, 96)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
+        Case{18, 96, {segment(96, 32, 21, 4, 96)}}, Case{21, 100, {segment(64, barnes_wall(42), 7, 100), segment(36, 8, 12, 7, 100)}}, Case{5, 30, {segment(30, barnes_wall(20), 2, 30)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
     INFO("rows ", c.rows, " columns ", c.columns);
     Setup setup(c, c.columns, random);
     const GuidedPlan plan(setup.hessian.data(), setup.layout, {0.01, 6, 2}, setup.pool);

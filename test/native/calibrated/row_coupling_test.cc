@@ -90,7 +90,7 @@ TEST_CASE("rounding with coupled rows lowers the error under both Hessians, and 
   ThreadPool pool(2);
   PyramidCache cache;
   const size_t rows = 130, columns = 96;
-  const ProjectionLaw law(8, 12, columns, pvq_search_kernel().search);
+  const ProjectionLaw law({8, 12}, columns, pvq_search_kernel().search);
   const auto layout =
       std::make_shared<const PvqLayout>(columns, std::vector<PvqSegment>{{columns, 8, 12, law.levels(7)}}, cache);
   const std::vector<double> g = correlated(rows, 4, random), h = correlated(columns, 4, random);

@@ -15,11 +15,12 @@ using namespace pyramidion;
 namespace {
 
 // Projections of Gaussian groups, and the relative squared error that is left with the given levels.
-double simulated_error(int dimension, int pulses, const std::vector<float>& levels, Random& random) {
+double simulated_error(const Pyramid& pyramid, const std::vector<float>& levels, Random& random) {
+  const int dimension = pyramid.dimension;
   const size_t count = 400000 / dimension;
   const std::vector<float> w = random.gaussians(count * dimension);
   std::vector<int16_t> points(w.size());
-  pvq_search_kernel().search(w.data(), count, dimension, pulses, points.data());
+  pvq_search_kernel().search(w.data(), count, pyramid, points.data());
   double error = 0, norm = 0;
   for (size_t g = 0; g < count; ++g) {
     double wp = 0, pp = 0, ww = 0;
@@ -48,6 +49,7 @@ TEST_CASE("levels reach on Gaussian weights the error they promise, which is tha
     int dimension, pulses;
     size_t levels;
     double error;
+    Lattice lattice = Lattice::integer;
   };
   // Design section 3; its figures have four decimals.
   for (const Setting& s : {Setting{8, 6, 2, 0.1061},
@@ -59,11 +61,17 @@ TEST_CASE("levels reach on Gaussian weights the error they promise, which is tha
                            {8, 15, 6, 0.0195},
                            {16, 29, 7, 0.0178},
                            {8, 25, 13, 0.0068},
-                           {16, 49, 14, 0.0063}}) {
+                           {16, 49, 14, 0.0063},
+                           {16, 20, 2, 0.0903, Lattice::barnes_wall},
+                           {16, 28, 5, 0.0455, Lattice::barnes_wall},
+                           {16, 40, 8, 0.0228, Lattice::barnes_wall},
+                           {16, 48, 9, 0.0161, Lattice::barnes_wall},
+                           {16, 82, 14, 0.0058, Lattice::barnes_wall}}) {
     INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels);
-    const ProjectionLaw law(s.dimension, s.pulses, 1 << 20, pvq_search_kernel().search);
+    const Pyramid pyramid = {s.dimension, s.pulses, s.lattice};
+    const ProjectionLaw law(pyramid, 1 << 20, pvq_search_kernel().search);
     const std::vector<float> levels = law.levels(s.levels);
-    const double simulated = simulated_error(s.dimension, s.pulses, levels, random);
+    const double simulated = simulated_error(pyramid, levels, random);
     CHECK(law.relative_error(levels) == doctest::Approx(simulated).epsilon(0.015));
     CHECK(std::fabs(simulated - s.error) < 0.01 * s.error + 0.00005);
   }
@@ -71,7 +79,7 @@ TEST_CASE("levels reach on Gaussian weights the error they promise, which is tha
 
 TEST_CASE("no level can be moved to lower the error") {
   for (size_t count : {1, 2, 7, 40}) {
-    const ProjectionLaw law(8, 12, 576, pvq_search_kernel().search);
+    const ProjectionLaw law({8, 12}, 576, pvq_search_kernel().search);
     const std::vector<float> levels = law.levels(count);
     REQUIRE(levels.size() == count);
     CHECK(std::is_sorted(levels.begin(), levels.end()));
@@ -87,16 +95,16 @@ TEST_CASE("no level can be moved to lower the error") {
 }
 
 TEST_CASE("levels are the same whichever instruction set simulates them") {
-  const std::vector<float> expected = ProjectionLaw(16, 24, 576, search_points).levels(7);
+  const std::vector<float> expected = ProjectionLaw({16, 24}, 576, search_points).levels(7);
   for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
     if (kernel.instruction_set > supported_instruction_set()) continue;
-    CHECK(ProjectionLaw(16, 24, 576, kernel.search).levels(7) == expected);
+    CHECK(ProjectionLaw({16, 24}, 576, kernel.search).levels(7) == expected);
   }
 }
 
 TEST_CASE("rows of one group or less have levels just below the norm, which is then known") {
   for (size_t row_length : {1, 3, 7, 8}) {
-    const std::vector<float> levels = ProjectionLaw(8, 30, row_length, pvq_search_kernel().search).levels(3);
+    const std::vector<float> levels = ProjectionLaw({8, 30}, row_length, pvq_search_kernel().search).levels(3);
     for (float level : levels) {
       CHECK(level <= std::sqrt(static_cast<float>(row_length)) * 1.0001f);
       CHECK(level >= std::sqrt(static_cast<float>(row_length)) * 0.95f);
@@ -112,7 +120,7 @@ TEST_CASE("levels stay positive, finite and ascending at the edges of the settin
                                                       {8, 474, 200, 9},
                                                       {16, 24, 7, 17}}) {
     INFO("D ", dimension, " K ", pulses, " L ", count, " n ", row_length);
-    const ProjectionLaw law(dimension, pulses, row_length, pvq_search_kernel().search);
+    const ProjectionLaw law({dimension, pulses}, row_length, pvq_search_kernel().search);
     const std::vector<float> levels = law.levels(count);
     CHECK(levels.size() == static_cast<size_t>(count));
     CHECK(std::is_sorted(levels.begin(), levels.end()));

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -29,13 +30,17 @@ Stored random_rows(const PvqLayout& layout, size_t rows, Random& random) {
         const uint64_t level = random.below(code.levels.size());
         uint64_t index = random.below(code.count());
         if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
+        // Where one word of the Barnes-Wall lattice ends and the next begins.
+        if (code.barnes_wall && random.below(8) == 0) {
+          index = std::min(code.barnes_wall->index.ones_first(), code.count() - 1) - random.below(2);
+        }
         if (random.below(8) == 0) {
           std::vector<int16_t> point(code.dimension, 0);
           const int kept = static_cast<int>(random.below(code.pulses + 1));
           point[random.below(code.dimension)] = static_cast<int16_t>(kept);
           int16_t& other = point[random.below(code.dimension)];
           other = static_cast<int16_t>(other == 0 ? kept - code.pulses : code.pulses);
-          if (code.tables->counts.contains(point.data())) index = code.tables->counts.index_of(point.data());
+          if (code.points->contains(point.data())) index = code.points->index_of(point.data());
         }
         value = level * code.count() + index;
       }
@@ -111,6 +116,7 @@ TEST_CASE("decoded rows and fused products agree with the reference for every di
   struct Setting {
     int dimension, pulses;
     size_t levels;
+    Lattice lattice = Lattice::integer;
   };
   for (const Setting& s :
        {Setting{2, 1, 1}, {2, 5, 3},    {2, 64, 256},  {2, 32767, 2}, {4, 1, 1},   {4, 7, 3},   {4, 32, 5},
@@ -118,10 +124,10 @@ TEST_CASE("decoded rows and fused products agree with the reference for every di
         {8, 25, 13},      {8, 31, 5},   {8, 32, 3},    {8, 33, 3},    {8, 64, 20}, {8, 127, 9}, {8, 128, 9},
         {8, 200, 4000},   {8, 474, 40}, {8, 700, 1},   {16, 1, 3},    {16, 11, 3}, {16, 24, 7}, {16, 29, 7},
         {16, 31, 16},     {16, 32, 16}, {16, 36, 9},   {16, 49, 14},  {16, 50, 2}, {32, 1, 2},  {32, 8, 200},
-        {32, 15, 6},      {32, 21, 4},  {32, 22, 1}}) {
+        {32, 15, 6},      {32, 21, 4},  {32, 22, 1}, {16, 8, 1, Lattice::barnes_wall}, {16, 10, 3, Lattice::barnes_wall}, {16, 20, 2, Lattice::barnes_wall}, {16, 40, 8, Lattice::barnes_wall}, {16, 82, 14, Lattice::barnes_wall}, {16, 98, 1, Lattice::barnes_wall}}) {
     for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
-      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels)}}, cache);
+      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
       for (size_t rows : {1, 2, 5}) check_matrix(layout, rows, random);
     }
   }
@@ -135,6 +141,7 @@ TEST_CASE("a matrix of two segments is decoded with the code of each") {
   for (size_t rows : {1, 3, 4}) {
     check_matrix(PvqLayout(577, {{320, 16, 24, some_levels(7)}, {257, 16, 25, some_levels(5)}}, cache), rows, random);
     check_matrix(PvqLayout(41, {{32, 32, 9, some_levels(3)}, {9, 8, 40, some_levels(9)}}, cache), rows, random);
+    check_matrix(PvqLayout(121, {{80, 16, 40, some_levels(8), Lattice::barnes_wall}, {41, 8, 25, some_levels(13)}}, cache), rows, random);
     check_matrix(PvqLayout(7, {{4, 2, 5, some_levels(3)}, {3, 4, 9, some_levels(2)}}, cache), rows, random);
   }
 }
@@ -165,4 +172,11 @@ TEST_CASE("matrices with the same code share its tables, which go away with the 
   const std::weak_ptr<const PyramidTables> watched = first;
   first.reset();
   CHECK(watched.expired());
+
+  auto barnes_wall = cache.barnes_wall(40);
+  CHECK(cache.barnes_wall(40).get() == barnes_wall.get());
+  CHECK(barnes_wall->halved.get() == cache.tables(16, 20).get());
+  const std::weak_ptr<const BarnesWallTables> also_watched = barnes_wall;
+  barnes_wall.reset();
+  CHECK(also_watched.expired());
 }

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/pvq/barnes_wall_index.h"
+#include "core/pvq/pvq_code.h"
 #include "core/pvq/pyramid_counts.h"
 #include "cpu/pvq_search/dispatch.h"
 #include "random.h"
@@ -68,7 +70,7 @@ TEST_CASE("the search finds the point that exhaustive search finds, or one very 
     const size_t groups = 300;
     std::vector<float> w = random.gaussians(groups * dimension);
     std::vector<int16_t> points(w.size());
-    search_points(w.data(), groups, dimension, pulses, points.data());
+    search_points(w.data(), groups, {dimension, pulses}, points.data());
     size_t optimal = 0;
     for (size_t g = 0; g < groups; ++g) {
       const float* group = w.data() + g * dimension;
@@ -87,6 +89,41 @@ TEST_CASE("the search finds the point that exhaustive search finds, or one very 
   }
 }
 
+TEST_CASE("the search finds the Barnes-Wall point that exhaustive search finds, or one very nearly as good") {
+  const uint64_t seed = 14;
+  INFO("seed ", seed);
+  Random random(seed);
+  for (int pulses : {8, 10}) {
+    const BarnesWallIndex index(pulses);
+    const size_t groups = 200;
+    const std::vector<float> w = random.gaussians(groups * 16);
+    std::vector<int16_t> points(w.size());
+    search_points(w.data(), groups, {16, pulses, Lattice::barnes_wall}, points.data());
+    std::vector<double> best(groups, 0);
+    for (uint64_t i = 0; i < index.count(); ++i) {
+      int16_t candidate[16];
+      index.point_of(i, candidate);
+      float norm = 0;
+      for (int16_t x : candidate) norm += static_cast<float>(x) * x;
+      norm = std::sqrt(norm);
+      for (size_t g = 0; g < groups; ++g) {
+        float dot = 0;
+        for (int k = 0; k < 16; ++k) dot += w[g * 16 + k] * candidate[k];
+        best[g] = std::max(best[g], static_cast<double>(dot / norm));
+      }
+    }
+    size_t optimal = 0;
+    for (size_t g = 0; g < groups; ++g) {
+      REQUIRE(index.contains(points.data() + g * 16));
+      const double found = cosine_times_norm(w.data() + g * 16, points.data() + g * 16, 16);
+      CHECK(found > 0.9 * best[g]);
+      if (found > best[g] * (1 - 1e-5)) ++optimal;
+    }
+    INFO("K ", pulses);
+    CHECK(optimal >= groups * 85 / 100);
+  }
+}
+
 TEST_CASE("no single pulse move improves a point that the search returns") {
   const uint64_t seed = 12;
   INFO("seed ", seed);
@@ -94,7 +131,7 @@ TEST_CASE("no single pulse move improves a point that the search returns") {
   for (auto [dimension, pulses] : {std::pair<int, int>{8, 12}, {8, 474}, {16, 24}, {16, 49}, {32, 21}}) {
     std::vector<float> w = random.gaussians(100 * dimension);
     std::vector<int16_t> points(w.size());
-    search_points(w.data(), 100, dimension, pulses, points.data());
+    search_points(w.data(), 100, {dimension, pulses}, points.data());
     for (int g = 0; g < 100; ++g) {
       const float* group = w.data() + g * dimension;
       int16_t* point = points.data() + g * dimension;
@@ -122,32 +159,26 @@ TEST_CASE("every instruction set returns the reference's points bit for bit") {
   const uint64_t seed = 13;
   INFO("seed ", seed);
   Random random(seed);
-  for (auto [dimension, pulses] : {std::pair<int, int>{2, 1},
-                                   {2, 5},
-                                   {2, 32767},
-                                   {4, 9},
-                                   {4, 5000},
-                                   {8, 1},
-                                   {8, 12},
-                                   {8, 25},
-                                   {8, 474},
-                                   {16, 11},
-                                   {16, 24},
-                                   {16, 49},
-                                   {32, 1},
-                                   {32, 21}}) {
+  const auto barnes_wall = [](int pulses) { return Pyramid{16, pulses, Lattice::barnes_wall}; };
+  for (const Pyramid& pyramid :
+       {Pyramid{2, 1},   {2, 5},          {2, 32767},      {4, 9},          {4, 5000},       {8, 1},
+        {8, 12},         {8, 25},         {8, 474},        {16, 11},        {16, 24},        {16, 49},
+        {32, 1},         {32, 21},        barnes_wall(8),  barnes_wall(10), barnes_wall(16), barnes_wall(18),
+        barnes_wall(40), barnes_wall(82), barnes_wall(98)}) {
+    const int dimension = pyramid.dimension;
+    PyramidCache cache;
+    const PvqCode code({1, dimension, pyramid.pulses, {1}, pyramid.lattice}, cache);
     const std::vector<float> groups = difficult_groups(dimension, random);
-    const PyramidCounts pyramid(dimension, pulses);
     const size_t count = groups.size() / dimension;
     std::vector<int16_t> expected(groups.size());
-    search_points(groups.data(), count, dimension, pulses, expected.data());
-    for (size_t g = 0; g < count; ++g) REQUIRE(pyramid.contains(expected.data() + g * dimension));
+    search_points(groups.data(), count, pyramid, expected.data());
+    for (size_t g = 0; g < count; ++g) REQUIRE(code.points->contains(expected.data() + g * dimension));
     for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
       if (kernel.instruction_set > supported_instruction_set()) continue;
-      INFO(name_of(kernel.instruction_set), " D ", dimension, " K ", pulses);
+      INFO(name_of(kernel.instruction_set), " D ", dimension, " K ", pyramid.pulses);
       for (size_t part : {count, size_t{1}, size_t{5}, size_t{17}, size_t{33}}) {
         std::vector<int16_t> points(part * dimension);
-        kernel.search(groups.data(), part, dimension, pulses, points.data());
+        kernel.search(groups.data(), part, pyramid, points.data());
         CHECK(std::memcmp(points.data(), expected.data(), points.size() * sizeof(int16_t)) == 0);
       }
     }
@@ -157,6 +188,6 @@ TEST_CASE("every instruction set returns the reference's points bit for bit") {
 TEST_CASE("a group of zeros gets all its pulses in the last place") {
   const float zeros[8] = {};
   int16_t point[8];
-  search_points(zeros, 1, 8, 5, point);
+  search_points(zeros, 1, {8, 5}, point);
   for (int i = 0; i < 8; ++i) CHECK(point[i] == (i == 7 ? 5 : 0));
 }

@@ -19,7 +19,7 @@ inline std::vector<double> reference_decode(const pyramidion::PvqLayout& layout,
       bytes += code.bytes;
       for (size_t g = 0; g < code.groups; ++g) {
         int16_t point[32];
-        code.tables->counts.point_of(unpacked[g] % code.count(), point);
+        code.points->point_of(unpacked[g] % code.count(), point);
         double square = 0;
         for (int i = 0; i < code.dimension; ++i) square += static_cast<double>(point[i]) * point[i];
         const double level = code.levels[unpacked[g] / code.count()];

@@ -17,9 +17,9 @@ using namespace pyramidion;
 
 namespace {
 
-PvqLayout one_segment(size_t columns, int dimension, int pulses, size_t levels, PyramidCache& cache) {
-  const ProjectionLaw law(dimension, pulses, columns, pvq_search_kernel().search);
-  return PvqLayout(columns, {{columns, dimension, pulses, law.levels(levels)}}, cache);
+PvqLayout one_segment(size_t columns, const Pyramid& pyramid, size_t levels, PyramidCache& cache) {
+  const ProjectionLaw law(pyramid, columns, pvq_search_kernel().search);
+  return PvqLayout(columns, {{columns, pyramid.dimension, pyramid.pulses, law.levels(levels), pyramid.lattice}}, cache);
 }
 
 double relative_error(const std::vector<float>& values, const std::vector<double>& decoded) {
@@ -39,15 +39,21 @@ TEST_CASE("encoded Gaussian rows decode to the error that the code promises") {
   Random random(seed);
   PyramidCache cache;
   ThreadPool pool(2);
-  for (auto [dimension, pulses, levels] :
-       {std::tuple<int, int, size_t>{2, 5, 3}, {4, 7, 4}, {8, 12, 7}, {8, 474, 40}, {16, 24, 7}, {32, 21, 4}}) {
-    INFO("D ", dimension, " K ", pulses, " L ", levels);
+  for (const auto& [pyramid, levels] : {std::pair<Pyramid, size_t>{{2, 5}, 3},
+                                        {{4, 7}, 4},
+                                        {{8, 12}, 7},
+                                        {{8, 474}, 40},
+                                        {{16, 24}, 7},
+                                        {{32, 21}, 4},
+                                        {{16, 40, Lattice::barnes_wall}, 8},
+                                        {{16, 82, Lattice::barnes_wall}, 14}}) {
+    INFO("D ", pyramid.dimension, " K ", pyramid.pulses, " L ", levels);
     const size_t rows = 60, columns = 1024;
     const std::vector<float> values = random.gaussians(rows * columns);
-    const PvqLayout layout = one_segment(columns, dimension, pulses, levels, cache);
+    const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
     const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().search, pool, JobControl());
     CHECK(first_invalid_row(layout, encoded.codes.data(), rows) == -1);
-    const ProjectionLaw law(dimension, pulses, columns, pvq_search_kernel().search);
+    const ProjectionLaw law(pyramid, columns, pvq_search_kernel().search);
     const double promised = law.relative_error(layout.codes[0].levels);
     CHECK(relative_error(values, reference_decode(layout, encoded.codes, encoded.row_scale)) ==
           doctest::Approx(promised).epsilon(0.03));
@@ -60,10 +66,12 @@ TEST_CASE("rows come out the same from every instruction set and any number of t
   Random random(seed);
   PyramidCache cache;
   ThreadPool one(1), three(3);
+  for (const auto& [pyramid, levels] :
+       {std::pair<Pyramid, size_t>{{16, 24}, 7}, {{16, 40, Lattice::barnes_wall}, 8}}) {
   for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
     const size_t rows = 400;
     const std::vector<float> values = random.gaussians(rows * columns);
-    const PvqLayout layout = one_segment(columns, 16, 24, 7, cache);
+    const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
     const PvqRows expected = encode_rows(values.data(), rows, layout, search_points, one, JobControl());
     for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
       if (kernel.instruction_set > supported_instruction_set()) continue;
@@ -73,6 +81,7 @@ TEST_CASE("rows come out the same from every instruction set and any number of t
     }
   }
 }
+}
 
 TEST_CASE("rows of any magnitude that f16 can scale keep their relative error") {
   const uint64_t seed = 33;
@@ -81,7 +90,7 @@ TEST_CASE("rows of any magnitude that f16 can scale keep their relative error") 
   PyramidCache cache;
   ThreadPool pool(1);
   const size_t columns = 576;
-  const PvqLayout layout = one_segment(columns, 8, 12, 7, cache);
+  const PvqLayout layout = one_segment(columns, {8, 12}, 7, cache);
   const std::vector<float> unit = random.gaussians(columns);
   for (float magnitude : {6e4f, 1.0f, 1e-4f, 6e-5f, 1e-5f}) {
     std::vector<float> values = unit;
@@ -96,7 +105,7 @@ TEST_CASE("rows of zeros, and rows below what f16 can scale, decode to zeros") {
   PyramidCache cache;
   ThreadPool pool(1);
   const size_t columns = 33;
-  const PvqLayout layout = one_segment(columns, 8, 12, 7, cache);
+  const PvqLayout layout = one_segment(columns, {8, 12}, 7, cache);
   for (float value : {0.0f, -0.0f, 1e-9f, std::numeric_limits<float>::denorm_min()}) {
     const std::vector<float> values(columns, value);
     const PvqRows encoded = encode_rows(values.data(), 1, layout, search_points, pool, JobControl());
@@ -113,8 +122,8 @@ TEST_CASE("two segments with codes of their own share the row's scale") {
   ThreadPool pool(2);
   const size_t rows = 50, columns = 1000;
   const std::vector<float> values = random.gaussians(rows * columns);
-  const std::vector<float> coarse = ProjectionLaw(16, 24, columns, search_points).levels(7);
-  const std::vector<float> fine = ProjectionLaw(8, 25, columns, search_points).levels(13);
+  const std::vector<float> coarse = ProjectionLaw({16, 24}, columns, search_points).levels(7);
+  const std::vector<float> fine = ProjectionLaw({8, 25}, columns, search_points).levels(13);
   const PvqLayout layout(columns, {{480, 16, 24, coarse}, {520, 8, 25, fine}}, cache);
   CHECK(layout.row_bytes == 30 * 48 / 8 + 65 * 32 / 8);
   const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().search, pool, JobControl());
@@ -125,7 +134,7 @@ TEST_CASE("two segments with codes of their own share the row's scale") {
 TEST_CASE("values that no code can stand for are refused before any work") {
   PyramidCache cache;
   ThreadPool pool(1);
-  const PvqLayout layout = one_segment(8, 8, 12, 7, cache);
+  const PvqLayout layout = one_segment(8, {8, 12}, 7, cache);
   int32_t words[2] = {0, 0};
   const auto refused = [&](float value, const char* code) {
     std::vector<float> values(3 * 8, 1);
@@ -146,7 +155,7 @@ TEST_CASE("values that no code can stand for are refused before any work") {
 TEST_CASE("a request to stop ends the encoding with ABORTED") {
   PyramidCache cache;
   ThreadPool pool(2);
-  const PvqLayout layout = one_segment(8, 8, 12, 7, cache);
+  const PvqLayout layout = one_segment(8, {8, 12}, 7, cache);
   int32_t words[2] = {1, 0};
   const std::vector<float> values(80, 1);
   CHECK_THROWS_WITH_AS(encode_rows(values.data(), 10, layout, search_points, pool, JobControl(words)),
