@@ -109,10 +109,13 @@ export interface NativeRotation {
 }
 
 export interface NativeHessian {
-  /** Accumulates sum x x^T in fp64, and the l2qer statistic max over calls of mean |x|. x: tokens x width. */
-  add(x: Float32Array, tokens: number): void
-  addAsync(x: Float32Array, tokens: number): Promise<void>
-  /** width x width, row-major: the mean E[x x^T]. */
+  /**
+   * Accumulates sum w x x^T, and the l2qer statistic max over calls of mean |x|. x: tokens x width; weights, one a token: all 1
+   * where absent.
+   */
+  add(x: Float32Array, tokens: number, weights?: Float32Array): void
+  addAsync(x: Float32Array, tokens: number, weights?: Float32Array): Promise<void>
+  /** width x width, row-major: the mean E[w x x^T], the same bits however the tokens came. */
   mean(): Float64Array
   /** max over add() calls of the mean over tokens of |x|, a column each. */
   meanMagnitude(): Float64Array
@@ -306,6 +309,8 @@ export interface NativeAddon {
   siluMultiply(gate: Float32Array, up: Float32Array, out: Float32Array): void
   /** gate and up become the gradients at themselves, for that at siluMultiply's output. */
   siluMultiplyBackward(gate: Float32Array, up: Float32Array, gradient: Float32Array): void
+  /** out[row] = mean square of a row of `width` values, out.length rows. */
+  rowMeanSquares(x: Float32Array, width: number, out: Float32Array): void
   /** x += y. */
   addInPlace(x: Float32Array, y: Float32Array): void
   /**

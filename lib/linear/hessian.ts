@@ -26,20 +26,21 @@ export class Hessian {
 
   /**
    * Adds the inputs `x` (tokens x inFeatures, row-major), one batch: `l2qer` takes the largest mean magnitude of any batch.
-   * Throws INVALID_SHAPE, EMPTY or NOT_FINITE.
+   * `weights`: one a token, 0 or more, for E[w x x^T]; all 1 by default. How tokens are spread over batches does not change a
+   * bit of the mean. Throws INVALID_SHAPE, INVALID_ARGUMENT, EMPTY or NOT_FINITE.
    */
-  add(x: Float32Array, tokens: number): void {
-    checkMatrix(x, tokens, this.inFeatures, 'x')
-    this.statistics.add(x, tokens)
+  add(x: Float32Array, tokens: number, weights?: Float32Array): void {
+    this.check(x, tokens, weights)
+    this.statistics.add(x, tokens, weights)
   }
 
-  /** The same on another thread; x must not change until it settles. */
-  async addAsync(x: Float32Array, tokens: number): Promise<void> {
-    checkMatrix(x, tokens, this.inFeatures, 'x')
-    await this.statistics.addAsync(x, tokens)
+  /** The same on another thread; x and weights must not change until it settles. */
+  async addAsync(x: Float32Array, tokens: number, weights?: Float32Array): Promise<void> {
+    this.check(x, tokens, weights)
+    await this.statistics.addAsync(x, tokens, weights)
   }
 
-  /** E[x x^T], inFeatures x inFeatures. Throws EMPTY before the first {@link add}. */
+  /** E[w x x^T], inFeatures x inFeatures: the mean over tokens. Throws EMPTY before the first {@link add}. */
   mean(): Float64Array {
     this.checkAny()
     return this.statistics.mean()
@@ -49,6 +50,19 @@ export class Hessian {
   meanMagnitude(): Float64Array {
     this.checkAny()
     return this.statistics.meanMagnitude()
+  }
+
+  private check(x: Float32Array, tokens: number, weights: Float32Array | undefined): void {
+    checkMatrix(x, tokens, this.inFeatures, 'x')
+    if (weights === undefined) return
+    checkMatrix(weights, tokens, 1, 'weights')
+    const negative = weights.findIndex(weight => weight < 0)
+    if (negative >= 0) {
+      throw new PyramidionError(
+        'INVALID_ARGUMENT',
+        `weights must be 0 or more, got ${weights[negative]} for token ${negative}`,
+      )
+    }
   }
 
   private checkAny(): void {

@@ -100,8 +100,10 @@ class HessianObject : public Napi::ObjectWrap<HessianObject> {
   Operation prepare(Call& call) {
     const size_t tokens = call.argument(1, "tokens").integer(0, kMostRows);
     const Span<float> x = call.argument(0, "x").array<float>(checked_product(tokens, hessian_->width(), "x"));
+    const Argument weights_argument = call.argument(2, "weights");
+    const Span<float> weights = weights_argument.present() ? weights_argument.array<float>(tokens) : Span<float>{};
     Operation operation;
-    operation.work = [=, hessian = hessian_] { hessian->add(x.data, tokens, shared_pool()); };
+    operation.work = [=, hessian = hessian_] { hessian->add(x.data, weights.data, tokens, shared_pool()); };
     return operation;
   }
 
@@ -117,7 +119,7 @@ class HessianObject : public Napi::ObjectWrap<HessianObject> {
 
   Napi::Value mean(const Napi::CallbackInfo& info) {
     Napi::Value result;
-    translate_errors(info.Env(), [&] { result = to_typed_array(info.Env(), hessian_->mean()); });
+    translate_errors(info.Env(), [&] { result = to_typed_array(info.Env(), hessian_->mean(shared_pool())); });
     return result;
   }
 

@@ -129,6 +129,14 @@ Napi::Value bind_add_in_place(Call& call) {
   return call.env().Undefined();
 }
 
+Napi::Value bind_row_mean_squares(Call& call) {
+  const size_t width = call.argument(1, "width").integer(1, kMostRows);
+  const Span<float> out = call.argument(2, "out").array<float>();
+  const Span<float> x = call.argument(0, "x").array<float>(checked_product(out.size, width, "x"));
+  row_mean_squares(x.data, width, out.size, out.data, shared_pool());
+  return call.env().Undefined();
+}
+
 Napi::Value bind_logit_statistics(Call& call) {
   const size_t rows = call.argument(3, "rows").integer(0, kMostRows);
   const size_t vocabulary = call.argument(4, "vocabulary").integer(1, kMostRows - 1);
@@ -187,6 +195,7 @@ void register_model(Napi::Object exports) {
   export_function(exports, "siluMultiply", bind_silu_multiply);
   export_function(exports, "siluMultiplyBackward", bind_silu_multiply_backward);
   export_function(exports, "addInPlace", bind_add_in_place);
+  export_function(exports, "rowMeanSquares", bind_row_mean_squares);
   export_function(exports, "logitStatistics", bind_logit_statistics);
   export_function(exports, "sampledLabelGradient", bind_sampled_label_gradient);
   export_function(exports, "distillationGradient", bind_distillation_gradient);

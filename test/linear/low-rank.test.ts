@@ -171,8 +171,37 @@ describe('Hessian', () => {
     }
   })
 
+  it('weighs each token where weights are given, and divides by the number of tokens', async () => {
+    const seed = 45
+    const random = new RandomSource(seed)
+    const [width, tokens] = [7, 600]
+    const x = randomNormal(random, tokens * width)
+    const weights = randomNormal(random, tokens).map(value => value * value)
+    const hessian = new Hessian(width)
+    hessian.add(x, tokens, weights)
+    const later = new Hessian(width)
+    await later.addAsync(x.subarray(0, 100 * width), 100, weights.subarray(0, 100))
+    await later.addAsync(x.subarray(100 * width), 500, weights.subarray(100))
+    const mean = hessian.mean()
+    assert.deepEqual(later.mean(), mean)
+    for (let i = 0; i < width; i++) {
+      for (let j = 0; j < width; j++) {
+        let sum = 0
+        for (let t = 0; t < tokens; t++) sum += weights[t] * x[t * width + i] * x[t * width + j]
+        assert.ok(Math.abs(mean[i * width + j] - sum / tokens) < 1e-6, `seed ${seed}, ${i}, ${j}`)
+      }
+    }
+  })
+
   it('refuses inputs of another shape, that are not finite, or none', async () => {
     const hessian = new Hessian(4)
+    const x = new Float32Array(8)
+    await expectError(() => hessian.add(x, 2, new Float32Array(3)), 'INVALID_SHAPE', /weights must have 2 x 1/)
+    await expectError(
+      () => hessian.add(x, 2, Float32Array.of(1, -1)),
+      'INVALID_ARGUMENT',
+      /0 or more, got -1 for token 1/,
+    )
     await expectError(() => hessian.mean(), 'EMPTY', /seen no inputs/)
     await expectError(() => hessian.add(new Float32Array(7), 2), 'INVALID_SHAPE', /x must have 2 x 4 = 8 values, got 7/)
     await expectError(() => hessian.add(new Float32Array(0), 0), 'EMPTY', /x has no values/)

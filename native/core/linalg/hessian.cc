@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/linalg/product.h"
 #include "cpu/floats/kernels.h"
@@ -11,10 +12,43 @@
 namespace pyramidion {
 namespace {
 
-// Tokens turned into doubles at a time.
-constexpr size_t kTokens = 512;
+// Samples of a tile: few enough that single precision loses no more than some 1e-7 of a sum, enough that adding the
+// products up in double costs little.
+constexpr size_t kTile = 256;
+// Rows of H a turn, a multiple of 12, which the product kernels' blocks of rows divide.
+constexpr size_t kBlock = 48;
+// Columns whose magnitudes are summed together.
+constexpr size_t kColumns = 128;
 // Rows of the error multiplied at a time.
 constexpr size_t kRows = 256;
+
+// sums (lower triangle) += sum_t weights[t] x_t x_t^T over `count` samples.
+void add_tile(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
+  const ProductKernels<float>& product = float_kernels().f32;
+  const size_t panels = (width + product.panel - 1) / product.panel;
+  AlignedBuffer<float> packed(panels * product.panel * count);
+  pool.parallel_for(panels, 4, [&](size_t first, size_t last) {
+    const size_t column = first * product.panel;
+    product.pack(x + column, 1, width, std::min(width, last * product.panel) - column, count,
+                 packed.data() + column * count);
+  });
+  const size_t blocks = (width + kBlock - 1) / kBlock;
+  pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {
+    AlignedBuffer<float> weighted(kBlock * count), moments(kBlock * width);
+    for (size_t turn = begin; turn < end; ++turn) {
+      // The last rows are the longest: start with them.
+      const size_t first = (blocks - 1 - turn) * kBlock, last = std::min(width, first + kBlock), rows = last - first;
+      for (size_t t = 0; t < count; ++t) {
+        for (size_t i = 0; i < rows; ++i) weighted[t * kBlock + i] = weights[t] * x[t * width + first + i];
+      }
+      product.multiply(weighted.data(), 1, kBlock, rows, packed.data(), last, count, 1, false, moments.data(), last, 1);
+      for (size_t i = 0; i < rows; ++i) {
+        double* row = sums + (first + i) * width;
+        for (size_t j = 0; j <= first + i; ++j) row[j] += moments[i * last + j];
+      }
+    }
+  });
+}
 
 }  // namespace
 
@@ -25,33 +59,54 @@ size_t Hessian::tokens() const {
   return tokens_;
 }
 
-void Hessian::add(const float* x, size_t tokens, ThreadPool& pool) {
+void Hessian::add(const float* x, const float* weights, size_t tokens, ThreadPool& pool) {
   if (tokens == 0) return;
   std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<double> magnitudes(width_);
-  for (size_t first = 0; first < tokens; first += kTokens) {
-    const size_t count = std::min(kTokens, tokens - first);
-    const std::vector<double> chunk(x + first * width_, x + (first + count) * width_);
-    for (size_t i = 0; i < chunk.size(); i += width_) {
-      for (size_t column = 0; column < width_; ++column) magnitudes[column] += std::fabs(chunk[i + column]);
+  observe_magnitudes(x, tokens, pool);
+  const std::vector<float> ones(weights == nullptr ? std::min(tokens, kTile) : 0, 1.0f);
+  for (size_t first = 0; first < tokens;) {
+    const size_t count = std::min(kTile - pending_, tokens - first);
+    const float* samples = x + first * width_;
+    const float* tile_weights = weights == nullptr ? ones.data() : weights + first;
+    first += count;
+    if (count == kTile) {
+      add_tile(samples, tile_weights, kTile, width_, sums_.data(), pool);
+      continue;
     }
-    const MatrixView<const double> samples(chunk.data(), count, width_);
-    product<double>(samples.transposed(), samples, 1.0, true, {sums_.data(), width_, width_}, pool, Part::lower);
+    samples_.resize(pending_ * width_);
+    weights_.resize(pending_);
+    samples_.insert(samples_.end(), samples, samples + count * width_);
+    weights_.insert(weights_.end(), tile_weights, tile_weights + count);
+    pending_ += count;
+    if (pending_ < kTile) continue;
+    add_tile(samples_.data(), weights_.data(), kTile, width_, sums_.data(), pool);
+    pending_ = 0;
   }
   tokens_ += tokens;
-  for (size_t column = 0; column < width_; ++column) {
-    double& largest = largest_mean_magnitude_[column];
-    largest = std::max(largest, magnitudes[column] / static_cast<double>(tokens));
-  }
 }
 
-std::vector<double> Hessian::mean() const {
+void Hessian::observe_magnitudes(const float* x, size_t tokens, ThreadPool& pool) {
+  pool.parallel_for(width_, kColumns, [&](size_t begin, size_t end) {
+    double magnitudes[kColumns] = {};
+    for (size_t t = 0; t < tokens; ++t) {
+      for (size_t column = begin; column < end; ++column) magnitudes[column - begin] += std::fabs(x[t * width_ + column]);
+    }
+    for (size_t column = begin; column < end; ++column) {
+      double& largest = largest_mean_magnitude_[column];
+      largest = std::max(largest, magnitudes[column - begin] / static_cast<double>(tokens));
+    }
+  });
+}
+
+std::vector<double> Hessian::mean(ThreadPool& pool) const {
   std::lock_guard<std::mutex> lock(mutex_);
   if (tokens_ == 0) throw Error("EMPTY", "the Hessian has no tokens yet: call add() first");
-  std::vector<double> mean(width_ * width_);
+  std::vector<double> mean = sums_;
+  if (pending_ > 0) add_tile(samples_.data(), weights_.data(), pending_, width_, mean.data(), pool);
   for (size_t i = 0; i < width_; ++i) {
     for (size_t j = 0; j <= i; ++j) {
-      mean[i * width_ + j] = mean[j * width_ + i] = sums_[i * width_ + j] / static_cast<double>(tokens_);
+      mean[i * width_ + j] /= static_cast<double>(tokens_);
+      mean[j * width_ + i] = mean[i * width_ + j];
     }
   }
   return mean;

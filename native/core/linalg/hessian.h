@@ -1,4 +1,6 @@
-// Second moments of a layer's input, the Hessian of its squared output error: H = E[x x^T], summed in double.
+// Second moments of vectors, H = E[w x x^T]: of a layer's inputs, the Hessian of its squared output error. Samples are
+// gathered into tiles of a fixed number, multiplied in single precision, and the products of tiles added up in double:
+// the same bits however samples are spread over calls, and for any number of threads.
 #pragma once
 
 #include <cstddef>
@@ -17,17 +19,22 @@ class Hessian {
   size_t width() const { return width_; }
   size_t tokens() const;
 
-  // x: tokens x width. How samples are spread over calls changes the sum by rounding in double only.
-  void add(const float* x, size_t tokens, ThreadPool& pool);
-  // width x width: E[x x^T]. Raises EMPTY before the first token.
-  std::vector<double> mean() const;
+  // x: tokens x width; weights: one a token, or null for ones.
+  void add(const float* x, const float* weights, size_t tokens, ThreadPool& pool);
+  // width x width: E[w x x^T], the mean over tokens. Raises EMPTY before the first token.
+  std::vector<double> mean(ThreadPool& pool) const;
   // Of each column, the largest over calls of add of mean |x|: the statistic of L2QER (arXiv 2402.02446, section 3.2).
   std::vector<double> mean_magnitude() const;
 
  private:
+  void observe_magnitudes(const float* x, size_t tokens, ThreadPool& pool);
+
   const size_t width_;
   mutable std::mutex mutex_;
   size_t tokens_ = 0;
+  // Samples of the tile that is being filled, and their weights.
+  size_t pending_ = 0;
+  std::vector<float> samples_, weights_;
   // Lower triangle.
   std::vector<double> sums_;
   std::vector<double> largest_mean_magnitude_;

@@ -247,33 +247,58 @@ TEST_CASE("hessian factors minimise the expected output error: no other scaling 
   CHECK(before == doctest::Approx(squared_norm(scaled) / rows).epsilon(1e-9));
 }
 
-TEST_CASE("a Hessian is the mean outer product, however its tokens are split over calls") {
-  for (size_t threads : {1, 3}) {
-    ThreadPool pool(threads);
-    const size_t width = 67, tokens = 1100;
-    const std::vector<float> x = RandomInputs(21).normal(tokens * width);
-    Hessian whole(width), split(width);
-    whole.add(x.data(), tokens, pool);
-    for (size_t first = 0, count = 1; first < tokens;
-         first += count, count = std::min<size_t>(count * 3, tokens - first)) {
-      split.add(x.data() + first * width, count, pool);
-    }
-    CHECK(whole.tokens() == tokens);
-    CHECK(split.tokens() == tokens);
-    Doubles expected = multiplied(transposed(widened(x), tokens, width), widened(x), width, tokens, width);
-    for (double& value : expected) value /= tokens;
-    CHECK(largest_difference(whole.mean(), expected) < 1e-12);
-    CHECK(largest_difference(split.mean(), expected) < 1e-12);
-    // The statistic of magnitudes is a maximum over calls, so a split can only raise it.
-    const Doubles magnitude = whole.mean_magnitude(), raised = split.mean_magnitude();
-    for (size_t column = 0; column < width; ++column) {
-      double mean = 0;
-      for (size_t token = 0; token < tokens; ++token)
-        mean += std::fabs(static_cast<double>(x[token * width + column])) / tokens;
-      CHECK(magnitude[column] == doctest::Approx(mean).epsilon(1e-12));
-      CHECK(raised[column] >= magnitude[column]);
+TEST_CASE("a Hessian is the weighted mean outer product, the same bits however its tokens are split over calls") {
+  const size_t shapes[][2] = {{67, 1100}, {1, 700}, {48, 512}, {130, 40}};
+  for (const auto& [width, tokens] : shapes) {
+    for (bool weighted : {false, true}) {
+      INFO(width, ", ", tokens, ", ", weighted);
+      RandomInputs inputs(21);
+      const std::vector<float> x = inputs.normal(tokens * width);
+      std::vector<float> weights = inputs.normal(tokens);
+      for (float& weight : weights) weight *= weight;
+      const float* given = weighted ? weights.data() : nullptr;
+      std::vector<Doubles> means;
+      for (size_t threads : {1, 3}) {
+        ThreadPool pool(threads);
+        Hessian whole(width), split(width);
+        whole.add(x.data(), given, tokens, pool);
+        for (size_t first = 0, count = 1; first < tokens;
+             first += count, count = std::min<size_t>(count * 3, tokens - first)) {
+          split.add(x.data() + first * width, weighted ? given + first : nullptr, count, pool);
+          // Asking in between changes nothing.
+          split.mean(pool);
+        }
+        CHECK(whole.tokens() == tokens);
+        CHECK(split.tokens() == tokens);
+        means.push_back(whole.mean(pool));
+        means.push_back(split.mean(pool));
+        // The statistic of magnitudes is a maximum over calls, so a split can only raise it.
+        const Doubles magnitude = whole.mean_magnitude(), raised = split.mean_magnitude();
+        for (size_t column = 0; column < width; ++column) {
+          double mean = 0;
+          for (size_t token = 0; token < tokens; ++token) {
+            mean += std::fabs(static_cast<double>(x[token * width + column])) / static_cast<double>(tokens);
+          }
+          CHECK(magnitude[column] == doctest::Approx(mean).epsilon(1e-12));
+          CHECK(raised[column] >= magnitude[column]);
+        }
+      }
+      for (const Doubles& mean : means) CHECK(mean == means[0]);
+      Doubles scaled = widened(x);
+      for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= weighted ? weights[i / width] : 1;
+      Doubles expected = multiplied(transposed(scaled, tokens, width), widened(x), width, tokens, width);
+      for (double& value : expected) value /= static_cast<double>(tokens);
+      for (size_t i = 0; i < width; ++i) {
+        for (size_t j = 0; j < width; ++j) {
+          const double scale = std::sqrt(expected[i * width + i] * expected[j * width + j]);
+          REQUIRE(std::fabs(means[0][i * width + j] - expected[i * width + j]) < 2e-6 * scale);
+        }
+      }
     }
   }
 }
 
-TEST_CASE("a Hessian without tokens has no mean") { CHECK_THROWS_AS(Hessian(3).mean(), Error); }
+TEST_CASE("a Hessian without tokens has no mean") {
+  ThreadPool pool(1);
+  CHECK_THROWS_AS(Hessian(3).mean(pool), Error);
+}
