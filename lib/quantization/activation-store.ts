@@ -82,6 +82,11 @@ export class ActivationStore {
     return this.lengths.length
   }
 
+  /** Values of an entry. */
+  lengthOf(entry: number): number {
+    return this.lengths[entry]
+  }
+
   /** Copies `values` to an entry. Throws INVALID_SHAPE for another length than the entry's, WRITE_FAILED, DISPOSED. */
   async write(entry: number, values: Float32Array): Promise<void> {
     this.#check(entry, values.length)

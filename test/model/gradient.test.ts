@@ -3,107 +3,76 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ModelSource } from '../../dist/checkpoint/model-source.js'
 import { openModel } from '../../dist/checkpoint/open-model.js'
-import { Block } from '../../dist/model/block.js'
 import { BlockGradient, type GradientHooks } from '../../dist/model/block-gradient.js'
-import { EmbeddingAndHead } from '../../dist/model/embedding-and-head.js'
 import { HeadGradient } from '../../dist/model/head-gradient.js'
-import { KeyValueCache } from '../../dist/model/key-value-cache.js'
 import { Projection } from '../../dist/model/projection.js'
 import { RandomSource } from '../../dist/model/random-source.js'
-import { Workspace } from '../../dist/model/workspace.js'
 import { quantizeModel } from '../../dist/quantization/quantize-model.js'
 import { randomIds, randomNormal } from './random-normal.js'
 import { referenceLogits, softmax } from './reference-llama.js'
 import { randomTensors, type Tensors, type TinyConfig, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
+import { WindowTrace } from './window-trace.js'
 
 const TOKENS = 13
 
-/** A loaded model, and the inputs of its blocks and head for one window. */
-class Trace {
-  private constructor(
-    readonly ids: Int32Array,
-    readonly ends: EmbeddingAndHead,
-    readonly blocks: Block[],
-    /** One a block, and what leaves the last. */
-    readonly hidden: Float32Array[],
-  ) {}
-
-  static async run(source: ModelSource, ids: Int32Array): Promise<Trace> {
-    const ends = await EmbeddingAndHead.load(source)
-    const { config } = source
-    const cache = new KeyValueCache(config)
-    cache.reserve(ids.length)
-    const workspace = new Workspace(config)
-    const hidden = [ends.embed(ids)]
-    const blocks: Block[] = []
-    for (let layer = 0; layer < config.layers; layer++) {
-      blocks.push(await Block.load(source, layer))
-      hidden.push(hidden[layer].slice())
-      blocks[layer].forward(hidden[layer + 1], ids.length, cache.layers[layer], 0, workspace)
-    }
-    return new Trace(ids, ends, blocks, hidden)
-  }
-
-  get top(): Float32Array {
-    return this.hidden[this.blocks.length]
-  }
-
-  /**
-   * From the gradient above the last block down to that at the embedding: inner products of the gradient at each tensor with
-   * that tensor's direction.
-   */
-  slopes(start: (gradient: Float32Array, hooks: GradientHooks) => void, directions: Tensors): Map<string, number> {
-    const { ends, blocks, hidden, ids } = this
-    const epsilon = ends.config.rmsNormEpsilon
-    const slopes = new Map<string, number>()
-    let prefix = ''
-    const add = (name: string, value: number) => slopes.set(name, (slopes.get(name) ?? 0) + value)
-    const hooks: GradientHooks = {
-      projection(name, x, gradient, tokens) {
-        const { shape, values } = directions.get(`${prefix}${name}.weight`)!
-        const bias = directions.get(`${prefix}${name}.bias`)
-        const [out, inputs] = shape
-        assert.equal(x.length, tokens * inputs)
-        assert.equal(gradient.length, tokens * out)
-        for (let t = 0; t < tokens; t++) {
-          for (let row = 0; row < out; row++) {
-            let sum = 0
-            for (let i = 0; i < inputs; i++) sum += values[row * inputs + i] * x[t * inputs + i]
-            add(`${prefix}${name}.weight`, gradient[t * out + row] * sum)
-            if (bias) add(`${prefix}${name}.bias`, gradient[t * out + row] * bias.values[row])
-          }
+/**
+ * From the gradient above the last block down to that at the embedding: inner products of the gradient at each tensor with
+ * that tensor's direction.
+ */
+function slopesOf(
+  trace: WindowTrace,
+  start: (gradient: Float32Array, hooks: GradientHooks) => void,
+  directions: Tensors,
+): Map<string, number> {
+  const { ends, blocks, hidden, ids } = trace
+  const epsilon = ends.config.rmsNormEpsilon
+  const slopes = new Map<string, number>()
+  let prefix = ''
+  const add = (name: string, value: number) => slopes.set(name, (slopes.get(name) ?? 0) + value)
+  const hooks: GradientHooks = {
+    projection(name, x, gradient, tokens) {
+      const { shape, values } = directions.get(`${prefix}${name}.weight`)!
+      const bias = directions.get(`${prefix}${name}.bias`)
+      const [out, inputs] = shape
+      assert.equal(x.length, tokens * inputs)
+      assert.equal(gradient.length, tokens * out)
+      for (let t = 0; t < tokens; t++) {
+        for (let row = 0; row < out; row++) {
+          let sum = 0
+          for (let i = 0; i < inputs; i++) sum += values[row * inputs + i] * x[t * inputs + i]
+          add(`${prefix}${name}.weight`, gradient[t * out + row] * sum)
+          if (bias) add(`${prefix}${name}.bias`, gradient[t * out + row] * bias.values[row])
         }
-      },
-      norm(name, x, gradient, rows) {
-        const { values } = directions.get(`${prefix}${name}.weight`)!
-        const width = x.length / rows
-        for (let row = 0; row < rows; row++) {
-          const part = x.subarray(row * width, (row + 1) * width)
-          const scale = 1 / Math.sqrt(part.reduce((sum, value) => sum + value * value, 0) / width + epsilon)
-          for (let i = 0; i < width; i++) {
-            add(`${prefix}${name}.weight`, gradient[row * width + i] * part[i] * scale * values[i])
-          }
-        }
-      },
-    }
-    const gradient = new Float32Array(this.top.length).fill(Number.NaN)
-    start(gradient, hooks)
-    const backward = new BlockGradient(ends.config)
-    for (const [layer, block] of [...blocks.entries()].reverse()) {
-      prefix = `model.layers.${layer}.`
-      backward.backward(block, hidden[layer], gradient, ids.length, hooks)
-    }
-    const { hiddenSize } = ends.config
-    const embedding = directions.get('model.embed_tokens.weight')!.values
-    for (const [t, id] of ids.entries()) {
-      for (let i = 0; i < hiddenSize; i++) {
-        add('model.embed_tokens.weight', gradient[t * hiddenSize + i] * embedding[id * hiddenSize + i])
       }
-    }
-    return slopes
+    },
+    norm(name, x, gradient, rows) {
+      const { values } = directions.get(`${prefix}${name}.weight`)!
+      const width = x.length / rows
+      for (let row = 0; row < rows; row++) {
+        const part = x.subarray(row * width, (row + 1) * width)
+        const scale = 1 / Math.sqrt(part.reduce((sum, value) => sum + value * value, 0) / width + epsilon)
+        for (let i = 0; i < width; i++) {
+          add(`${prefix}${name}.weight`, gradient[row * width + i] * part[i] * scale * values[i])
+        }
+      }
+    },
   }
+  const gradient = new Float32Array(trace.top.length).fill(Number.NaN)
+  start(gradient, hooks)
+  const backward = new BlockGradient(ends.config)
+  for (const [layer, block] of [...blocks.entries()].reverse()) {
+    prefix = `model.layers.${layer}.`
+    backward.backward(block, hidden[layer], gradient, ids.length, hooks)
+  }
+  const { hiddenSize } = ends.config
+  const embedding = directions.get('model.embed_tokens.weight')!.values
+  for (const [t, id] of ids.entries()) {
+    for (let i = 0; i < hiddenSize; i++) {
+      add('model.embed_tokens.weight', gradient[t * hiddenSize + i] * embedding[id * hiddenSize + i])
+    }
+  }
+  return slopes
 }
 
 type Loss = (logits: number[][]) => number
@@ -134,7 +103,7 @@ function referenceSlope(
 function checkSlopes(
   config: TinyConfig,
   tensors: Tensors,
-  trace: Trace,
+  trace: WindowTrace,
   seed: number,
   start: (gradient: Float32Array, hooks: GradientHooks) => void,
   loss: () => Loss,
@@ -146,7 +115,7 @@ function checkSlopes(
       { shape, values: randomNormal(random, values.length, 1 / Math.sqrt(values.length)) },
     ]),
   )
-  const slopes = trace.slopes(start, directions)
+  const slopes = slopesOf(trace, start, directions)
   const expected = [...tensors.keys()].filter(name => name !== 'lm_head.weight')
   assert.deepEqual([...slopes.keys()].sort(), expected.sort())
   for (const [name, slope] of slopes) {
@@ -184,7 +153,7 @@ describe('the gradient of the model graph', () => {
       const ids = randomIds(new RandomSource(ownSeed), TOKENS, config.vocab_size)
       await withCheckpoint(config, tensors, async folder => {
         const source = await openModel(folder)
-        const trace = await Trace.run(source, ids)
+        const trace = await WindowTrace.run(source, ids)
         await source.close()
         const head = new HeadGradient(trace.ends)
         let labels: Int32Array
@@ -213,10 +182,10 @@ describe('the gradient of the model graph', () => {
         for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(tales, file), join(folder, file))
         await quantizeModel(folder, { bits: 6, rank: 2, output })
         const plain = await openModel(folder)
-        const original = await Trace.run(plain, ids)
+        const original = await WindowTrace.run(plain, ids)
         await plain.close()
         const source = await openModel(output)
-        const trace = await Trace.run(source, ids)
+        const trace = await WindowTrace.run(source, ids)
         const dequantized = new Map(tensors)
         for (const name of source.quantized.keys()) {
           const { shape } = tensors.get(name)!
@@ -262,7 +231,7 @@ describe('the gradient of the model graph', () => {
     const ids = randomIds(new RandomSource(330), TOKENS, tinyConfig.vocab_size)
     await withCheckpoint(tinyConfig, randomTensors(tinyConfig, 330), async folder => {
       const source = await openModel(folder)
-      const trace = await Trace.run(source, ids)
+      const trace = await WindowTrace.run(source, ids)
       await source.close()
       const head = new HeadGradient(trace.ends)
       const gradient = new Float32Array(trace.top.length)

@@ -1,0 +1,223 @@
+/**
+ * How much the model's loss depends on each linear layer, measured on calibration text by one backward pass: labels are drawn
+ * from the model itself, so that the squared gradients are those of the Fisher information and no text is taken as true. The
+ * forward pass keeps the input of every block; the backward pass goes from the last block to the first with the weights and
+ * statistics of one block in memory, and can be interrupted after any of them.
+ */
+import { createHash } from 'node:crypto'
+import type { ModelSource } from '../checkpoint/model-source.js'
+import { Hessian } from '../linear/hessian.js'
+import { Block } from '../model/block.js'
+import { BlockGradient, type ProjectionName } from '../model/block-gradient.js'
+import { EmbeddingAndHead } from '../model/embedding-and-head.js'
+import { HeadGradient } from '../model/head-gradient.js'
+import { KeyValueCache } from '../model/key-value-cache.js'
+import { RandomSource } from '../model/random-source.js'
+import { Workspace } from '../model/workspace.js'
+import { native } from '../native.js'
+import type { Progress } from '../worker/job.js'
+import type { ActivationSpace, ActivationStore } from './activation-store.js'
+import { type ProjectionMoments, type ProjectionSensitivity, SensitivityFiles } from './sensitivity-files.js'
+
+const WINDOWS = 64
+/** A backward pass, its forward pass and its statistics, in forward passes. */
+const BACKWARD_COST = 4
+
+export interface SensitivityOptions {
+  /** Where the results are kept, a file a block; what an interrupted run with the same arguments left is taken over. */
+  folder: string
+  /** For the hidden states and gradients of all windows. */
+  space: ActivationSpace
+  /** Of the given windows, at most so many are read, spread evenly: 64 by default. */
+  windows?: number
+  /** Of the labels. */
+  seed: number
+  /**
+   * Gradients are heavy-tailed: in the first blocks one token of a window can have half of the sum of g^2. Those beyond `cap`
+   * times the window's median mean square are scaled down to it; unlimited by default, which keeps the moments exact.
+   */
+  cap?: number
+  /** Whether E[g g^T] is gathered too, out x out doubles a layer; true by default. */
+  outputHessians?: boolean
+  signal?: AbortSignal
+  onProgress?: (progress: Progress) => void
+  /** Called before each window's part of a block; may throw. */
+  poll?: () => void
+}
+
+/** The result of a sensitivity pass, read from its folder where it is asked for. */
+export class Sensitivity {
+  private constructor(private readonly files: SensitivityFiles) {}
+
+  /** @param source has passed checkTensors. @param windows of token ids, read independently of each other; not empty. */
+  static async measure(source: ModelSource, windows: Int32Array[], options: SensitivityOptions): Promise<Sensitivity> {
+    const some = spread(windows, options.windows ?? WINDOWS)
+    const files = new SensitivityFiles(options.folder, fingerprintOf(source, some, options))
+    if (!(await files.complete(source.config.layers))) {
+      const measurement = new Measurement(source, some, options, files)
+      try {
+        await measurement.run()
+      } finally {
+        await measurement.close()
+      }
+    }
+    await files.removeGradients()
+    return new Sensitivity(files)
+  }
+
+  of(layer: number, name: ProjectionName): Promise<ProjectionSensitivity> {
+    return this.files.readProjection(layer, name)
+  }
+
+  /** Of each projection of a block, without reading its matrices. */
+  meanSquaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
+    return this.files.readMeanSquaredGradients(layer)
+  }
+}
+
+class Measurement {
+  readonly #layers: number
+  readonly #lengths: number[]
+  /** Inputs of the blocks, as far as they are still needed. */
+  readonly #hidden: ActivationStore[] = []
+  /** At the output of the block that comes next. */
+  readonly #gradients: ActivationStore
+  #done = 0
+  #total = 0
+
+  constructor(
+    private readonly source: ModelSource,
+    private readonly windows: Int32Array[],
+    private readonly options: SensitivityOptions,
+    private readonly files: SensitivityFiles,
+  ) {
+    const { layers, hiddenSize } = source.config
+    this.#layers = layers
+    this.#lengths = windows.map(window => window.length * hiddenSize)
+    this.#gradients = options.space.store('sensitivity-gradients', this.#lengths)
+  }
+
+  async run(): Promise<void> {
+    const kept = await this.files.readGradients(this.#gradients)
+    const top = kept ?? this.#layers - 1
+    this.#total = this.windows.length * (top + BACKWARD_COST * (top + 1))
+    await this.#forward(top, kept === undefined)
+    const backward = new BlockGradient(this.source.config)
+    for (let layer = top; layer >= 0; layer--) {
+      await this.files.writeBlock(layer, await this.#backward(layer, backward))
+      if (layer > 0) await this.files.writeGradients(layer - 1, this.#gradients)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const store of [...this.#hidden, this.#gradients]) await store.close()
+  }
+
+  /** Inputs of the blocks up to `top`; and from the output of the last, when it is the top, the gradients there. */
+  async #forward(top: number, withHead: boolean): Promise<void> {
+    const { source, windows } = this
+    const { signal } = this.options
+    const ends = await EmbeddingAndHead.load(source, signal)
+    const cache = new KeyValueCache(source.config, 1)
+    cache.reserve(Math.max(...windows.map(window => window.length)))
+    const workspace = new Workspace(source.config)
+    await this.#eachWindow(this.#newHidden(), ({ window, store }) => store.write(window, ends.embed(windows[window])))
+    for (let layer = 0; layer < top; layer++) {
+      const block = await Block.load(source, layer, signal)
+      await this.#eachWindow(this.#newHidden(), async ({ window, store }) => {
+        const hidden = await this.#hidden[layer].read(window)
+        block.forward(hidden, windows[window].length, cache.layers[0], 0, workspace)
+        await store.write(window, hidden)
+        this.#advance(1, `reading block ${layer}`)
+      })
+    }
+    if (!withHead) return
+    const block = await Block.load(source, top, signal)
+    const head = new HeadGradient(ends)
+    await this.#eachWindow(this.#gradients, async ({ window, store }) => {
+      const hidden = await this.#hidden[top].read(window)
+      const tokens = windows[window].length
+      block.forward(hidden, tokens, cache.layers[0], 0, workspace)
+      const gradient = new Float32Array(hidden.length)
+      head.sampledLabels(hidden, tokens, new RandomSource(this.options.seed + window), gradient)
+      await store.write(window, gradient)
+    })
+  }
+
+  /** Takes the gradients of all windows through a block, and returns what its layers saw. */
+  async #backward(layer: number, backward: BlockGradient): Promise<ReadonlyMap<ProjectionName, ProjectionMoments>> {
+    const block = await Block.load(this.source, layer, this.options.signal)
+    const moments = new Map<ProjectionName, ProjectionMoments>()
+    const { outputHessians = true, cap } = this.options
+    await this.#eachWindow(this.#gradients, async ({ window, store }) => {
+      const hidden = await this.#hidden[layer].read(window)
+      const gradient = await store.read(window)
+      backward.backward(block, hidden, gradient, this.windows[window].length, {
+        projection(name, x, g, tokens) {
+          const width = g.length / tokens
+          const seen = moments.get(name) ?? {
+            input: new Hessian(x.length / tokens),
+            output: outputHessians ? new Hessian(width) : undefined,
+            meanSquaredGradient: 0,
+          }
+          moments.set(name, seen)
+          const squares = new Float32Array(tokens)
+          native.rowMeanSquares(g, width, squares)
+          const limit = cap === undefined ? Number.POSITIVE_INFINITY : cap * medianOf(squares)
+          const capped = squares.map(square => Math.min(square, limit))
+          seen.meanSquaredGradient += capped.reduce((sum, square) => sum + square, 0)
+          seen.input.add(x, tokens, capped)
+          seen.output?.add(
+            g,
+            tokens,
+            capped.map((square, t) => (square < squares[t] ? square / squares[t] : 1)),
+          )
+        },
+      })
+      await store.write(window, gradient)
+      this.#advance(BACKWARD_COST, `sensitivity of block ${layer}`)
+    })
+    await this.#hidden[layer].close()
+    for (const seen of moments.values()) seen.meanSquaredGradient /= seen.input.tokens
+    return moments
+  }
+
+  async #eachWindow(
+    store: ActivationStore,
+    step: (turn: { window: number; store: ActivationStore }) => Promise<void>,
+  ): Promise<void> {
+    for (let window = 0; window < this.windows.length; window++) {
+      this.options.poll?.()
+      await step({ window, store })
+    }
+  }
+
+  #newHidden(): ActivationStore {
+    const store = this.options.space.store(`sensitivity-hidden-${this.#hidden.length}`, this.#lengths)
+    this.#hidden.push(store)
+    return store
+  }
+
+  #advance(cost: number, label: string): void {
+    this.#done += cost
+    this.options.onProgress?.({ done: this.#done, total: this.#total, label })
+  }
+}
+
+function medianOf(values: Float32Array): number {
+  return values.slice().sort()[values.length >> 1]
+}
+
+function spread<T>(items: T[], most: number): T[] {
+  if (items.length <= most) return items
+  return Array.from({ length: most }, (_, i) => items[Math.floor((i * items.length) / most)])
+}
+
+function fingerprintOf(source: ModelSource, windows: Int32Array[], options: SensitivityOptions): string {
+  const { seed, outputHessians = true, cap = null } = options
+  const hash = createHash('sha256')
+  const lengths = windows.map(window => window.length)
+  hash.update(JSON.stringify({ version: 1, source: source.fingerprint, seed, outputHessians, cap, lengths }))
+  for (const window of windows) hash.update(window)
+  return hash.digest('hex')
+}
