@@ -23,6 +23,7 @@ export { type Inspection, inspectModel, type WeightInspection } from './evaluati
 export { type LayerError, type LayerErrorsOptions, layerErrors } from './evaluation/layer-errors.js'
 export type { Distribution } from './evaluation/summary.js'
 export type { WindowOptions } from './evaluation/windows.js'
+export type { Activations } from './linear/activations.js'
 export { Hessian } from './linear/hessian.js'
 export type { LinearTensors } from './linear/linear-tensors.js'
 export type { LowRankMethod } from './linear/low-rank.js'

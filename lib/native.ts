@@ -108,6 +108,20 @@ export interface NativeRotation {
   applyAsync(x: Float32Array, rows: number, inverse: boolean): Promise<void>
 }
 
+/** What a token's inputs are rounded to. */
+export type ActivationSettings =
+  /** One float scale a token. */
+  | { kind: 'int8' }
+  /** Like {@link MxintWeights}, a token being a row. */
+  | { kind: 'mxint'; bits: number; blockSize: number }
+  /** Like {@link PvqWeights}, a token being a row. */
+  | { kind: 'pvq'; segments: PvqSegment[] }
+
+export interface NativeActivationQuantizer {
+  /** In place on tokens x width: the values that inputs of this precision stand for. */
+  apply(x: Float32Array, tokens: number): void
+}
+
 export interface NativeHessian {
   /**
    * Accumulates sum w x x^T, and the l2qer statistic max over calls of mean |x|. x: tokens x width; weights, one a token: all 1
@@ -123,13 +137,16 @@ export interface NativeHessian {
 }
 
 export interface NativeLinear {
-  /** y (tokens x out) = W x + B (A x) + bias for x (tokens x in). `rotated`: x already went through the rotation. */
-  forward(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): void
+  /**
+   * y (tokens x out) = W x + B (A x) + bias for x (tokens x in). `prepared`: x already went through the rotation and the
+   * activation quantizer.
+   */
+  forward(x: Float32Array, tokens: number, y: Float32Array, prepared: boolean): void
   /** The same on a thread of the addon's own; x and y must not be touched until it settles. */
-  forwardAsync(x: Float32Array, tokens: number, y: Float32Array, rotated: boolean): Promise<void>
+  forwardAsync(x: Float32Array, tokens: number, y: Float32Array, prepared: boolean): Promise<void>
   /**
    * The gradient of a loss at x (tokens x in), for that at y (tokens x out): into `out`, or added to it when `accumulate`.
-   * `rotated`: the gradient at the rotated x instead.
+   * `rotated`: the gradient at the rotated x instead. The rounding of inputs counts as the identity.
    */
   backward(gradient: Float32Array, tokens: number, out: Float32Array, rotated: boolean, accumulate: boolean): void
   /** Rows of the effective matrix (rotation undone, low-rank term added) into out: ids.length x in. */
@@ -169,6 +186,7 @@ export interface NativePvqGuide {
 export interface LinearParts {
   weights: Weights
   rotation?: NativeRotation
+  activations?: NativeActivationQuantizer
   lowRank?: LowRankFactors
   bias?: Float32Array
 }
@@ -262,6 +280,7 @@ export interface NativeAddon {
   expectedErrorAsync(error: Float32Array, rows: number, columns: number, hessian: Float64Array): Promise<number>
 
   Rotation: new (parts: RotationParts) => NativeRotation
+  ActivationQuantizer: new (width: number, settings: ActivationSettings) => NativeActivationQuantizer
   Hessian: new (width: number) => NativeHessian
   /** hessian: columns x columns, in the space of the values (rotated if they are). */
   PvqGuide: new (

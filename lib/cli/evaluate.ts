@@ -1,11 +1,13 @@
 // `pyramidion evaluate MODEL --text FILE`: perplexity, and divergence from a reference model.
 import { Command } from 'commander'
 import { evaluate } from '../evaluation/evaluate.js'
-import { formatTable, integerOption, printJson, readText, withProgress } from './terminal.js'
+import type { Activations } from '../linear/activations.js'
+import { activationsOption, formatTable, integerOption, printJson, readText, withProgress } from './terminal.js'
 
 interface Options {
   text: string
   reference?: string
+  activations?: Activations
   window: number
   stride?: number
   windows?: number
@@ -23,16 +25,21 @@ export function evaluateCommand(signal: AbortSignal): Command {
     .argument('<model>', 'quantized folder, Hugging Face folder or GGUF file')
     .requiredOption('-t, --text <file>', 'UTF-8 text to score')
     .option('-r, --reference <model>', 'the model to compare with, usually the unquantized one')
+    .option(
+      '--activations <format>',
+      'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
+      activationsOption,
+    )
     .option('--window <tokens>', 'tokens a window', integerOption(4), 512)
     .option('--stride <tokens>', 'tokens from one window to the next (default: the window)', integerOption(1))
     .option('--windows <n>', 'only the first n windows', integerOption(1))
     .option('--json', 'print one JSON object', false)
     .option('--quiet', 'no progress bar', false)
     .action(async (model: string, options: Options) => {
-      const { reference, window, stride, windows } = options
+      const { reference, activations, window, stride, windows } = options
       const text = await readText(options.text, '--text')
       const result = await withProgress(options.quiet || options.json, onProgress =>
-        evaluate({ model, reference, text, window, stride, windows, signal, onProgress }),
+        evaluate({ model, reference, activations, text, window, stride, windows, signal, onProgress }),
       )
       if (options.json) {
         printJson(result)

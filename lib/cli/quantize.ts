@@ -1,8 +1,9 @@
 // `pyramidion quantize SOURCE --output FOLDER --bits N`: quantizeModel on the command line.
 import { Command, Option } from 'commander'
 import { formatBytes } from '../format-bytes.js'
+import type { Activations } from '../linear/activations.js'
 import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
-import { integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
+import { activationsOption, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
 
 interface Options {
   output: string
@@ -14,6 +15,7 @@ interface Options {
   lowRank: 'lqer' | 'l2qer' | 'qera'
   embeddingBits?: number
   calibration?: string
+  activations?: Activations
   seed: number
   overwrite: boolean
   report: boolean
@@ -59,6 +61,11 @@ export function quantizeCommand(signal: AbortSignal): Command {
     )
     .option('--embedding-bits <n>', 'quantize the embedding and the head too', numberOption(1, 8))
     .option('--calibration <file>', 'text like what the model will read, to round the weights for it')
+    .option(
+      '--activations <format>',
+      'what inputs of linear layers are rounded to at run time: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L',
+      activationsOption,
+    )
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--no-report', 'leave out report.html and report.json')
@@ -83,6 +90,7 @@ Examples:
         embeddingBits: options.embeddingBits,
         calibration:
           options.calibration === undefined ? undefined : await readText(options.calibration, '--calibration'),
+        activations: options.activations,
         seed: options.seed,
         overwrite: options.overwrite,
         report: options.report,

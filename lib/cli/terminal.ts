@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { SingleBar } from 'cli-progress'
 import { InvalidArgumentError } from 'commander'
 import { PyramidionError } from '../errors.js'
+import { type Activations, checkActivations } from '../linear/activations.js'
 
 /** A commander parser for a number within [minimum, maximum]. */
 export function numberOption(minimum: number, maximum: number) {
@@ -23,6 +24,20 @@ export function integerOption(minimum: number, maximum = Number.MAX_SAFE_INTEGER
     if (!Number.isInteger(value)) throw new InvalidArgumentError('must be a whole number.')
     return value
   }
+}
+
+/** A commander parser for {@link Activations}: float, int8, mxint8, ..., pvq:BITS or pvq:D,K,L. */
+export function activationsOption(text: string): Activations {
+  const [, values] = /^pvq:([\d.,]+)$/.exec(text) ?? []
+  const [first, pulses, levels] = values?.split(',').map(Number) ?? []
+  const pvq = pulses === undefined ? { bits: first } : { dimension: first, pulses, levels }
+  const activations = values === undefined ? (text as Activations) : pvq
+  try {
+    checkActivations(activations)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+  return activations
 }
 
 /** Reads a text file; errors name the option it came from. */

@@ -3,6 +3,7 @@
  * work runs in a worker thread, in that of a loaded model where one is given.
  */
 import { PyramidionError } from '../errors.js'
+import { type Activations, checkActivations } from '../linear/activations.js'
 import { Model } from '../model/load-model.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
 import type { EvaluationPayload } from './evaluation-job.js'
@@ -14,6 +15,8 @@ export interface EvaluateOptions extends WindowOptions, CallOptions {
   model: string | Model
   /** What to compare with, usually the unquantized model: the same vocabulary and tokenizer. */
   reference?: string | Model
+  /** What the inputs of `model`'s linear layers are rounded to, as in loadModel; of a loaded model that is settled. */
+  activations?: Activations
   text: string
 }
 
@@ -41,9 +44,15 @@ export interface Evaluation {
  * vocabularies differ, NOT_FINITE, ABORTED, and what {@link loadModel} throws.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { model, reference, text, window, stride, windows, signal, onProgress } = options
+  const { model, reference, activations, text, window, stride, windows, signal, onProgress } = options
   checkModel('model', model)
   if (reference !== undefined) checkModel('reference', reference)
+  if (activations !== undefined) {
+    checkActivations(activations)
+    if (model instanceof Model) {
+      throw new PyramidionError('INVALID_ARGUMENT', 'activations of a loaded model are chosen when it is loaded')
+    }
+  }
   if (typeof text !== 'string') {
     throw new PyramidionError('INVALID_ARGUMENT', `text must be a string, got ${typeof text}`)
   }
@@ -56,6 +65,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const payload: EvaluationPayload = {
     model: name(model),
     reference: reference === undefined ? undefined : name(reference),
+    activations,
     text,
     window,
     stride,

@@ -2,6 +2,7 @@
 import { openModel } from '../checkpoint/open-model.js'
 import type { Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
+import type { Activations } from '../linear/activations.js'
 import type { KeyValueCache } from '../model/key-value-cache.js'
 import { Llama } from '../model/llama.js'
 import { loadedModel } from '../model/model-service.js'
@@ -15,6 +16,8 @@ export interface EvaluationPayload extends WindowOptions {
   /** A path; null is the model loaded in this thread. */
   model: string | null
   reference?: string | null
+  /** Of the model. */
+  activations?: Activations
   text: string
 }
 
@@ -27,8 +30,8 @@ interface Subject {
 }
 
 export async function run(payload: EvaluationPayload, context: JobContext): Promise<Evaluation> {
-  const subject = await open(payload.model, context)
-  const same = payload.reference === payload.model
+  const subject = await open(payload.model, context, payload.activations)
+  const same = payload.reference === payload.model && payload.activations === undefined
   const other = payload.reference === undefined || same ? undefined : await open(payload.reference, context)
   const reference = same ? subject : other
   const ids = subject.tokenizer.encode(payload.text, { special: true, parseSpecial: false })
@@ -56,11 +59,12 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
   return scores.evaluation((plan.windows * plan.window) / model.seconds)
 }
 
-async function open(path: string | null, context: JobContext): Promise<Subject> {
+async function open(path: string | null, context: JobContext, activations?: Activations): Promise<Subject> {
   if (path === null) return loadedModel()
   const source = await openModel(path)
   try {
-    return { tokenizer: await source.tokenizer(), model: await Llama.load(source, { signal: context.signal }) }
+    const model = await Llama.load(source, { activations, signal: context.signal })
+    return { tokenizer: await source.tokenizer(), model }
   } finally {
     await source.close()
   }

@@ -8,6 +8,7 @@ import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
 import { planQuantizer } from '../quantizers/plan-quantizer.js'
 import { checkLattice } from '../quantizers/pvq.js'
 import type { EncodeOptions, Quantizer } from '../quantizers/quantizer.js'
+import { type Activations, checkActivations } from './activations.js'
 import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
 import { Hessian } from './hessian.js'
@@ -41,6 +42,8 @@ export interface QuantizeLinearOptions extends EncodeOptions {
   rotation?: 'hadamard' | 'none'
   /** Seed of the rotation's signs, 0 to 2^32 - 1. Default 0. Layers that share an input should share it. */
   seed?: number
+  /** What the layer's inputs are rounded to when it runs. Default `float`. */
+  activations?: Activations
   /** outFeatures values, kept as they are. */
   bias?: Float32Array
 }
@@ -62,6 +65,7 @@ export async function quantizeLinear(
 ): Promise<QuantizedLinear> {
   checkMatrix(weight, outFeatures, inFeatures, 'weight')
   checkBias(options.bias, outFeatures)
+  checkActivations(options.activations ?? 'float')
   const settings = resolveSettings(outFeatures, inFeatures, options)
   const dense: DenseWeights = {
     format: 'f32',
@@ -70,7 +74,7 @@ export async function quantizeLinear(
     data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
   }
   const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
-  return new QuantizedLinear(stored, options.bias)
+  return new QuantizedLinear(stored, options.bias, options.activations)
 }
 
 /** What is left to do once everything that can be wrong has been checked. */

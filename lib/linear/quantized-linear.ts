@@ -8,6 +8,7 @@ import { PyramidionError } from '../errors.js'
 import { type NativeLinear, native } from '../native.js'
 import { checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
+import { type Activations, checkActivations, sharedActivationQuantizer } from './activations.js'
 import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
 import { sharedRotation } from './rotation.js'
 
@@ -20,20 +21,24 @@ export class QuantizedLinear {
   /** Shapes and settings, as a quantized folder stores them. */
   readonly metadata: QuantizedTensorMetadata
   readonly bias?: Float32Array
+  /** What inputs are rounded to. */
+  readonly activations: Activations
   #stored?: StoredWeights
   #linear?: NativeLinear
 
   /** @internal Use quantizeLinear or {@link QuantizedLinear.fromTensors}. */
-  constructor(stored: StoredWeights, bias?: Float32Array) {
+  constructor(stored: StoredWeights, bias?: Float32Array, activations: Activations = 'float') {
     const { weights, rotation, lowRank } = stored
     this.outFeatures = weights.rows
     this.inFeatures = weights.columns
     this.metadata = linearTensors(stored).metadata
     this.bias = bias
+    this.activations = activations
     this.#stored = stored
     this.#linear = new native.Linear({
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
+      activations: sharedActivationQuantizer(activations, weights.columns),
       lowRank,
       bias,
     })
@@ -41,16 +46,19 @@ export class QuantizedLinear {
 
   /**
    * The layer whose {@link metadata} and {@link tensors} these are. Everything is checked: throws INVALID_FILE for settings
-   * or values out of range, INVALID_SHAPE for a tensor or bias of another length.
+   * or values out of range, INVALID_SHAPE for a tensor or bias of another length, INVALID_ARGUMENT for activations there are
+   * not.
    */
   static async fromTensors(
     metadata: QuantizedTensorMetadata,
     tensors: LinearTensors,
     bias?: Float32Array,
+    activations: Activations = 'float',
   ): Promise<QuantizedLinear> {
+    checkActivations(activations)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    return new QuantizedLinear(stored, bias)
+    return new QuantizedLinear(stored, bias, activations)
   }
 
   /** The stored parts as bytes, by suffix: `codes`, `row_scale`, `levels`, `lowrank_a`, ... */

@@ -4,15 +4,16 @@
  */
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
-import { type NativeRotation, native } from '../native.js'
+import type { Activations } from '../linear/activations.js'
+import { native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
-import { commonRotation, Projection, readVector } from './projection.js'
+import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
 import type { Workspace } from './workspace.js'
 
 /** The four inputs of a block's linear layers: of q/k/v, of o, of gate/up, of down. */
 export type LinearInput = 'attention' | 'attentionOutput' | 'mlp' | 'mlpDown'
 
-/** Sees an input of linear layers, not rotated: tokens x width, valid only during the call, not to be changed. */
+/** Sees an input of linear layers as the model has it: tokens x width, valid only during the call, not to be changed. */
 export type InputHook = (input: LinearInput, x: Float32Array, tokens: number) => void
 
 type ProjectionName = 'query' | 'key' | 'value' | 'output' | 'gate' | 'up' | 'down'
@@ -26,24 +27,29 @@ export interface BlockParts extends Record<ProjectionName, Projection> {
 }
 
 export class Block {
-  readonly #attentionRotation: NativeRotation | undefined
-  readonly #mlpRotation: NativeRotation | undefined
+  readonly #prepareAttention: Preparation | undefined
+  readonly #prepareMlp: Preparation | undefined
 
   private constructor(
     readonly config: ModelConfig,
     readonly layer: number,
     readonly parts: Readonly<BlockParts>,
   ) {
-    this.#attentionRotation = commonRotation([parts.query, parts.key, parts.value])
-    this.#mlpRotation = commonRotation([parts.gate, parts.up])
+    this.#prepareAttention = commonPreparation([parts.query, parts.key, parts.value])
+    this.#prepareMlp = commonPreparation([parts.gate, parts.up])
   }
 
-  /** `source` has passed checkTensors. */
-  static async load(source: ModelSource, layer: number, signal?: AbortSignal): Promise<Block> {
+  /** `source` has passed checkTensors. The inputs of its linear layers are rounded to `activations`. */
+  static async load(
+    source: ModelSource,
+    layer: number,
+    signal?: AbortSignal,
+    activations?: Activations,
+  ): Promise<Block> {
     const { config } = source
     const prefix = `model.layers.${layer}.`
     const vector = (name: string) => readVector(source, prefix + name, signal)
-    const linear = (name: string, bias: boolean) => Projection.load(source, prefix + name, bias, signal)
+    const linear = (name: string, bias: boolean) => Projection.load(source, prefix + name, bias, signal, activations)
     return new Block(config, layer, {
       attentionNorm: await vector('input_layernorm.weight'),
       query: await linear('self_attn.q_proj', config.queryKeyValueBias),
@@ -92,10 +98,11 @@ export class Block {
 
     native.rmsNorm(x, attentionNorm, rmsNormEpsilon, tokens, normed)
     hook?.('attention', normed, tokens)
-    const rotated = rotate(normed, tokens, this.#attentionRotation)
-    query.forward(normed, tokens, queries, rotated)
-    key.forward(normed, tokens, keys, rotated)
-    value.forward(normed, tokens, values, rotated)
+    this.#prepareAttention?.(normed, tokens)
+    const prepared = this.#prepareAttention !== undefined
+    query.forward(normed, tokens, queries, prepared)
+    key.forward(normed, tokens, keys, prepared)
+    value.forward(normed, tokens, values, prepared)
     if (queryNorm) native.rmsNorm(queries, queryNorm, rmsNormEpsilon, tokens * heads, queries)
     if (keyNorm) native.rmsNorm(keys, keyNorm, rmsNormEpsilon, tokens * keyValueHeads, keys)
     const { cosine, sine } = workspace.rotary.tables(past, tokens)
@@ -118,17 +125,13 @@ export class Block {
     const { normed, gate: gated, up: raised } = workspace.buffers(tokens)
     native.rmsNorm(x, mlpNorm, this.config.rmsNormEpsilon, tokens, normed)
     hook?.('mlp', normed, tokens)
-    const rotated = rotate(normed, tokens, this.#mlpRotation)
-    gate.forward(normed, tokens, gated, rotated)
-    up.forward(normed, tokens, raised, rotated)
+    this.#prepareMlp?.(normed, tokens)
+    const prepared = this.#prepareMlp !== undefined
+    gate.forward(normed, tokens, gated, prepared)
+    up.forward(normed, tokens, raised, prepared)
     native.siluMultiply(gated, raised, gated)
     hook?.('mlpDown', gated, tokens)
     down.forward(gated, tokens, normed)
     native.addInPlace(x, normed)
   }
-}
-
-function rotate(x: Float32Array, tokens: number, rotation: NativeRotation | undefined): boolean {
-  rotation?.apply(x, tokens, false)
-  return rotation !== undefined
 }

@@ -5,6 +5,7 @@
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { PyramidionError } from '../errors.js'
+import { type Activations, storedActivations } from '../linear/activations.js'
 import type { Progress } from '../worker/job.js'
 import { Block, type InputHook } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
@@ -23,19 +24,23 @@ export interface Pass {
 }
 
 export interface LoadOptions {
+  /** What the inputs of the blocks' linear layers are rounded to. Default: what the model's folder asks for, else `float`. */
+  activations?: Activations
   signal?: AbortSignal
   onProgress?: (progress: Progress) => void
 }
 
 export class Llama {
   readonly config: ModelConfig
+  readonly activations: Activations
   readonly #ends: EmbeddingAndHead
   readonly #blocks: Block[]
   readonly #workspace: Workspace
   #hidden: Float32Array = new Float32Array()
 
-  private constructor(ends: EmbeddingAndHead, blocks: Block[]) {
+  private constructor(ends: EmbeddingAndHead, blocks: Block[], activations: Activations) {
     this.config = ends.config
+    this.activations = activations
     this.#ends = ends
     this.#blocks = blocks
     this.#workspace = new Workspace(this.config)
@@ -45,17 +50,18 @@ export class Llama {
    * Loads every weight in its stored form. Throws MISSING_TENSOR, INVALID_SHAPE or UNSUPPORTED_FORMAT before anything
    * large is read; NOT_FINITE for a broken norm or bias; ABORTED.
    */
-  static async load(source: ModelSource, { signal, onProgress }: LoadOptions = {}): Promise<Llama> {
+  static async load(source: ModelSource, { signal, onProgress, ...options }: LoadOptions = {}): Promise<Llama> {
     checkTensors(source)
+    const activations = options.activations ?? storedActivations(source.quantizationConfig, source.path)
     const total = source.config.layers + 1
     const ends = await EmbeddingAndHead.load(source, signal)
     onProgress?.({ done: 1, total, label: 'loading' })
     const blocks: Block[] = []
     for (let layer = 0; layer < source.config.layers; layer++) {
-      blocks.push(await Block.load(source, layer, signal))
+      blocks.push(await Block.load(source, layer, signal, activations))
       onProgress?.({ done: layer + 2, total, label: 'loading' })
     }
-    return new Llama(ends, blocks)
+    return new Llama(ends, blocks, activations)
   }
 
   /** Bytes the weights occupy in memory. */

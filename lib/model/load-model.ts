@@ -5,6 +5,7 @@
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
+import { type Activations, checkActivations } from '../linear/activations.js'
 import { TurnQueue } from '../worker/turn-queue.js'
 import { type CallOptions, WorkerHost } from '../worker/worker-host.js'
 import { checkedOptions, type GenerationOptions, type GenerationSummary } from './generation-options.js'
@@ -16,6 +17,11 @@ const service = new URL('./model-service.js', import.meta.url)
 export interface LoadModelOptions extends CallOptions {
   /** Threads to compute with, 1 to 1024, for all models of the process. Default: every core it may use. */
   threads?: number
+  /**
+   * What the inputs of the linear layers (projections of attention and MLP) are rounded to. Default: what the model was
+   * quantized for, else `float`.
+   */
+  activations?: Activations
 }
 
 /**
@@ -24,7 +30,7 @@ export interface LoadModelOptions extends CallOptions {
  * NOT_FINITE or ABORTED. A model that is idle does not keep the process alive; dispose() frees it at once.
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { threads, signal, onProgress } = options
+  const { threads, activations, signal, onProgress } = options
   if (typeof path !== 'string' || path === '') {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -34,11 +40,12 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new PyramidionError('INVALID_ARGUMENT', `threads must be a whole number from 1 to 1024, got ${threads}`)
   }
+  if (activations !== undefined) checkActivations(activations)
   const host = new WorkerHost()
   try {
     return new Model(
       host,
-      await host.call<ModelDescription>(service, 'load', { path, threads }, { signal, onProgress }),
+      await host.call<ModelDescription>(service, 'load', { path, threads, activations }, { signal, onProgress }),
     )
   } catch (error) {
     await host.dispose('the model')
@@ -71,6 +78,11 @@ export class Model implements AsyncDisposable {
 
   get config(): ModelConfig {
     return this.#description.config
+  }
+
+  /** What the inputs of its linear layers are rounded to. */
+  get activations(): Activations {
+    return this.#description.activations
   }
 
   /** Bytes the weights occupy in memory. */

@@ -6,6 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import { openModel } from '../checkpoint/open-model.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions, Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
+import type { Activations } from '../linear/activations.js'
 import { native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
 import { generate as generateText } from './generate.js'
@@ -26,6 +27,7 @@ export interface ModelDescription {
   path: string
   kind: 'huggingface' | 'gguf' | 'quantized'
   config: ModelConfig
+  activations: Activations
   tokenizer: Pick<Tokenizer, 'vocabularySize' | 'bosTokenId' | 'eosTokenIds' | 'addsBos' | 'chatTemplate'>
   /** Bytes the weights occupy in memory. */
   weightBytes: number
@@ -43,20 +45,21 @@ export function loadedModel(): LoadedModel {
 }
 
 export async function load(
-  { path, threads }: { path: string; threads?: number },
+  { path, threads, activations }: { path: string; threads?: number; activations?: Activations },
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
   const source = await openModel(path)
   try {
     const tokenizer = await source.tokenizer()
-    const model = await Llama.load(source, { signal: context.signal, onProgress: context.progress })
+    const model = await Llama.load(source, { activations, signal: context.signal, onProgress: context.progress })
     loaded = { path, model, tokenizer, cache: model.newCache() }
     const { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate } = tokenizer
     return {
       path,
       kind: source.kind,
       config: source.config,
+      activations: model.activations,
       tokenizer: { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate },
       weightBytes: model.bytes,
     }

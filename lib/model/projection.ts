@@ -3,8 +3,9 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import type { RotationMetadata } from '../checkpoint/quantized-metadata.js'
 import { readWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
+import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
 import { sharedRotation } from '../linear/rotation.js'
-import { type DenseFormat, type NativeLinear, type NativeRotation, native } from '../native.js'
+import { type DenseFormat, type NativeLinear, native } from '../native.js'
 
 export class Projection {
   private constructor(
@@ -13,31 +14,53 @@ export class Projection {
     readonly outFeatures: number,
     /** Null when the stored matrix takes inputs as they are. */
     readonly rotation: RotationMetadata | null,
+    readonly activations: Activations,
   ) {}
 
-  /** Loads `name.weight`, kept in memory in its stored form, and `name.bias` when asked for. */
-  static async load(source: ModelSource, name: string, bias: boolean, signal?: AbortSignal): Promise<Projection> {
+  /**
+   * Loads `name.weight`, kept in memory in its stored form, and `name.bias` when asked for. Inputs are rounded to
+   * `activations`.
+   */
+  static async load(
+    source: ModelSource,
+    name: string,
+    bias: boolean,
+    signal?: AbortSignal,
+    activations: Activations = 'float',
+  ): Promise<Projection> {
     const { weights, rotation, lowRank } = await readWeights(source, `${name}.weight`, signal)
     const linear = new native.Linear({
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
+      activations: sharedActivationQuantizer(activations, weights.columns),
       lowRank,
       bias: bias ? await readVector(source, `${name}.bias`, signal) : undefined,
     })
-    return new Projection(linear, weights.columns, weights.rows, rotation)
+    return new Projection(linear, weights.columns, weights.rows, rotation, activations)
   }
 
-  /** y (tokens x out) = W x + bias for x (tokens x in); `rotated`: x went through {@link commonRotation} already. */
-  forward(x: Float32Array, tokens: number, y: Float32Array, rotated = false): void {
-    this.linear.forward(x, tokens, y, rotated)
+  /** y (tokens x out) = W x + bias for x (tokens x in); `prepared`: x went through {@link commonPreparation} already. */
+  forward(x: Float32Array, tokens: number, y: Float32Array, prepared = false): void {
+    this.linear.forward(x, tokens, y, prepared)
   }
 }
 
-/** The rotation that all of these projections apply to their common input, so that it is done once. */
-export function commonRotation(projections: Projection[]): NativeRotation | undefined {
-  const [first, ...others] = projections
-  if (first.rotation === null || others.some(other => other.rotation?.seed !== first.rotation?.seed)) return undefined
-  return sharedRotation(first.inFeatures, first.rotation.seed)
+/** Turns and rounds an input (tokens x in) in place. */
+export type Preparation = (x: Float32Array, tokens: number) => void
+
+/**
+ * What all of these projections do to their common input, so that it is done once; undefined when they differ in it. They
+ * have the same activations.
+ */
+export function commonPreparation(projections: Projection[]): Preparation | undefined {
+  const [{ rotation, inFeatures, activations }, ...others] = projections
+  if (others.some(other => other.rotation?.seed !== rotation?.seed)) return undefined
+  const turn = rotation === null ? undefined : sharedRotation(inFeatures, rotation.seed)
+  const quantizer = sharedActivationQuantizer(activations, inFeatures)
+  return (x, tokens) => {
+    turn?.apply(x, tokens, false)
+    quantizer?.apply(x, tokens)
+  }
 }
 
 /** A vector of the checkpoint as floats. Throws NOT_FINITE when it holds NaN or an infinity. */

@@ -73,6 +73,7 @@ function description({
   calibration,
   rank,
   lowRank,
+  activations,
   seed,
 }: QuantizePayload): Record<string, unknown> {
   return {
@@ -82,6 +83,7 @@ function description({
     ...(embeddingBits === undefined ? {} : { embedding_bits: embeddingBits }),
     ...(calibration.length > 0 ? { rounding } : {}),
     ...(rank === 0 ? {} : { rank, low_rank: lowRank }),
+    ...(activations === 'float' ? {} : { activations }),
     seed,
   }
 }

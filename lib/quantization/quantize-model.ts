@@ -3,6 +3,7 @@
  * the work runs in a worker thread (quantize-job.ts), one tensor at a time.
  */
 import { PyramidionError } from '../errors.js'
+import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkCalibrated, type LowRankMethod, lowRankMethods } from '../linear/low-rank.js'
 import { checkBits } from '../linear/quantize-linear.js'
 import { checkSeed } from '../linear/rotation.js'
@@ -36,6 +37,11 @@ export interface QuantizeModelOptions extends CallOptions {
    * are weighted by them. At most 65,536 tokens of it are used, spread evenly.
    */
   calibration?: string | string[]
+  /**
+   * What the inputs of the linear layers are to be rounded to when the model runs: noted in the folder, where loadModel and
+   * evaluate find it. Default `float`.
+   */
+  activations?: Activations
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number
   /** Replace a model at `output`. Default false. */
@@ -88,6 +94,7 @@ export interface QuantizePayload {
   lowRank: LowRankMethod
   embeddingBits?: number
   calibration: string[]
+  activations: Activations
   seed: number
   overwrite: boolean
   report: boolean
@@ -118,6 +125,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     rank = 0,
     lowRank = 'lqer',
     calibration = [],
+    activations = 'float',
     seed = 0,
     overwrite = false,
     report = true,
@@ -133,6 +141,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   checkChoice('lowRank', lowRank, lowRankMethods)
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
   checkSeed(seed)
+  checkActivations(activations)
   checkAdvanced(advanced)
   const texts = checkedTexts(calibration)
   if (rank !== 0) checkCalibrated(lowRank, texts.length > 0, 'calibration text')
@@ -147,6 +156,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     lowRank,
     embeddingBits,
     calibration: texts,
+    activations,
     seed,
     overwrite,
     report,

@@ -1,14 +1,17 @@
-// Bindings of Rotation and Linear.
+// Bindings of Rotation, ActivationQuantizer and Linear.
 #include "core/linear/linear.h"
 #include "addon/environment.h"
 #include "addon/job.h"
+#include "addon/pvq.h"
 #include "addon/register.h"
 #include "addon/weights.h"
+#include "cpu/pvq_search/dispatch.h"
 
 namespace pyramidion {
 namespace {
 
 constexpr napi_type_tag kRotationTag = {0x6f1d3a5be2c94b07, 0x91c0d6e8f47a2b35};
+constexpr napi_type_tag kActivationsTag = {0x7d21c48e90ab4f36, 0x85e1f2093c6d4ba7};
 constexpr napi_type_tag kLinearTag = {0x2b8e47d0c35f4a19, 0xa4d7f05b9c83e612};
 
 class RotationObject : public Napi::ObjectWrap<RotationObject> {
@@ -72,6 +75,59 @@ class RotationObject : public Napi::ObjectWrap<RotationObject> {
   std::shared_ptr<const Rotation> rotation_;
 };
 
+class ActivationQuantizerObject : public Napi::ObjectWrap<ActivationQuantizerObject> {
+ public:
+  explicit ActivationQuantizerObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] {
+      const size_t width = call.argument(0, "width").integer(1, kMostRows);
+      activations_ = build(width, call.argument(1, "settings"));
+    });
+    info.This().As<Napi::Object>().TypeTag(&kActivationsTag);
+  }
+
+  static void define(Napi::Object exports) {
+    exports["ActivationQuantizer"] = DefineClass(exports.Env(), "ActivationQuantizer",
+                                                 {InstanceMethod<&ActivationQuantizerObject::apply>("apply")});
+  }
+
+  static std::shared_ptr<const ActivationQuantizer> from(const Argument& argument) {
+    if (!argument.value().IsObject()) argument.reject("an ActivationQuantizer");
+    const auto object = argument.value().As<Napi::Object>();
+    if (!object.CheckTypeTag(&kActivationsTag)) argument.reject("an ActivationQuantizer");
+    return Unwrap(object)->activations_;
+  }
+
+ private:
+  static std::shared_ptr<const ActivationQuantizer> build(size_t width, const Argument& settings) {
+    const Argument kind = settings["kind"];
+    const std::string name = kind.string();
+    if (name == "int8") return int8_activations(width);
+    if (name == "mxint") {
+      const auto bits = static_cast<unsigned>(settings["bits"].integer(2, 8));
+      return mxint_activations(width, {bits, settings["blockSize"].integer(1, kMostRows)});
+    }
+    if (name == "pvq") {
+      return pvq_activations(PvqLayout(width, pvq_segments(settings["segments"]), shared_pyramids()),
+                             pvq_search_kernel().search);
+    }
+    kind.reject("int8, mxint or pvq");
+  }
+
+  Napi::Value apply(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_now(call, [this](Call& c) {
+      const size_t tokens = c.argument(1, "tokens").integer(0, kMostRows);
+      const Span<float> x = c.argument(0, "x").array<float>(checked_product(tokens, activations_->width(), "x"));
+      Operation operation;
+      operation.work = [=, activations = activations_] { activations->apply(x.data, tokens, shared_pool()); };
+      return operation;
+    });
+  }
+
+  std::shared_ptr<const ActivationQuantizer> activations_;
+};
+
 class LinearObject : public Napi::ObjectWrap<LinearObject> {
  public:
   explicit LinearObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -105,6 +161,13 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
                                            "weights.columns = " + std::to_string(weights.columns) + " for its width");
       }
     }
+    if (argument["activations"].present()) {
+      parts.activations = ActivationQuantizerObject::from(argument["activations"]);
+      if (parts.activations->width() != weights.columns) {
+        argument["activations"].reject_length(
+            parts.activations->width(), "weights.columns = " + std::to_string(weights.columns) + " for its width");
+      }
+    }
     if (argument["bias"].present()) {
       const Span<float> bias = argument["bias"].array<float>(weights.rows);
       parts.bias.assign(bias.data, bias.data + bias.size);
@@ -130,9 +193,9 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     const size_t tokens = call.argument(1, "tokens").integer(0, kMostRows);
     const Span<float> x = call.argument(0, "x").array<float>(checked_product(tokens, linear_->in_features(), "x"));
     const Span<float> y = call.argument(2, "y").array<float>(checked_product(tokens, linear_->out_features(), "y"));
-    const bool rotated = call.argument(3, "rotated").boolean();
+    const bool prepared = call.argument(3, "prepared").boolean();
     Operation operation;
-    operation.work = [=, linear = linear_] { linear->forward(x.data, tokens, y.data, rotated, shared_pool()); };
+    operation.work = [=, linear = linear_] { linear->forward(x.data, tokens, y.data, prepared, shared_pool()); };
     return operation;
   }
 
@@ -188,6 +251,7 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
 
 void register_linear(Napi::Object exports) {
   RotationObject::define(exports);
+  ActivationQuantizerObject::define(exports);
   LinearObject::define(exports);
 }
 

@@ -62,6 +62,8 @@ describe('the command line', () => {
       ['quantize', tales, '--output', join(folder, 'x'), '--bits', '0.5'],
       ['quantize', tales, '--output', join(folder, 'x'), '--bits', '3', '--quantizer', 'magic'],
       ['evaluate', tales],
+      ['evaluate', tales, '--text', 'x', '--activations', 'int3'],
+      ['evaluate', tales, '--text', 'x', '--activations', 'pvq:1,2,3,x'],
       ['fly'],
     ]) {
       const { status, stdout, stderr } = await pyramidion(args)

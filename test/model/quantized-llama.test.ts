@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import { Llama } from '../../dist/model/llama.js'
-import { Projection } from '../../dist/model/projection.js'
+import { commonPreparation, Projection } from '../../dist/model/projection.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { type QuantizeModelOptions, quantizeModel } from '../../dist/quantization/quantize-model.js'
-import { randomIds } from './random-normal.js'
+import { randomIds, randomNormal } from './random-normal.js'
 import { referenceLogits } from './reference-llama.js'
 import { randomTensors, type Tensors, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
 
@@ -65,6 +65,32 @@ describe('a quantized model', () => {
         }
         assert.ok(worst < 1e-3, `largest difference ${worst}, seed ${ownSeed}`)
       } finally {
+        await rm(join(output, '..'), { recursive: true })
+      }
+    })
+  }
+
+  for (const options of [{ bits: 4 }, { bits: 4.5, quantizer: 'mxint' }] as const) {
+    it(`prepares the input that projections share once, to the same bits: ${JSON.stringify(options)}`, async () => {
+      const output = join(await mkdtemp(join(tmpdir(), 'pyramidion-quantized-')), 'model')
+      await quantizeModel(tales, { ...options, output })
+      const source = await openModel(output)
+      try {
+        const names = ['q_proj', 'k_proj', 'v_proj'].map(name => `model.layers.0.self_attn.${name}`)
+        const load = (name: string) => Projection.load(source, name, false, undefined, 'int8')
+        const projections = await Promise.all(names.map(load))
+        const x = randomNormal(new RandomSource(seed), 7 * 256)
+        const prepared = x.slice()
+        commonPreparation(projections)!(prepared, 7)
+        assert.notDeepEqual(prepared, x)
+        for (const projection of projections) {
+          const [once, apart] = [0, 1].map(() => new Float32Array(7 * projection.outFeatures))
+          projection.forward(prepared, 7, once, true)
+          projection.forward(x, 7, apart)
+          assert.deepEqual(once, apart)
+        }
+      } finally {
+        await source.close()
         await rm(join(output, '..'), { recursive: true })
       }
     })

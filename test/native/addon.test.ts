@@ -71,7 +71,7 @@ describe('arguments of the addon', () => {
     assertRefused(
       () => linear.forward(new Float32Array(4), 1, y, 1 as never),
       'INVALID_ARGUMENT',
-      /^rotated must be true or false, got 1$/,
+      /^prepared must be true or false, got 1$/,
     )
     assertRefused(() => linear.gatherRows(Int32Array.of(0, 3), new Float32Array(8)), 'INVALID_ARGUMENT', /ids .* got 3/)
     assertRefused(() => native.setThreadCount(0), 'INVALID_ARGUMENT', /^count .* got 0$/)
@@ -154,7 +154,27 @@ describe('arguments of the addon', () => {
     refuse({ format: 'q5_0' }, 'INVALID_ARGUMENT', /format must be .* got "q5_0"/)
     refuse({ data: undefined }, 'INVALID_ARGUMENT', /weights.data must be a Uint8Array, got undefined/)
     assertRefused(() => new native.Linear({ weights, rotation: {} as never }), 'INVALID_ARGUMENT', /a Rotation/)
+    const narrow = new native.ActivationQuantizer(3, { kind: 'int8' })
+    assertRefused(() => new native.Linear({ weights, activations: narrow }), 'INVALID_SHAPE', /columns = 4 .* got 3/)
+    assertRefused(
+      () => new native.Linear({ weights, activations: {} as never }),
+      'INVALID_ARGUMENT',
+      /an ActivationQuantizer/,
+    )
     assertRefused(() => new native.Linear({ weights, bias: new Float32Array(4) }), 'INVALID_SHAPE', /bias must have 3/)
+  })
+})
+
+describe('an activation quantizer of the addon', () => {
+  it('refuses settings and inputs that do not fit', () => {
+    const make = (settings: object) => () => new native.ActivationQuantizer(32, settings as never)
+    assertRefused(make({ kind: 'int4' }), 'INVALID_ARGUMENT', /^settings.kind must be int8, mxint or pvq, got "int4"$/)
+    assertRefused(make({ kind: 'mxint', bits: 9, blockSize: 16 }), 'INVALID_ARGUMENT', /bits .* got 9/)
+    assertRefused(make({ kind: 'mxint', bits: 8, blockSize: 0 }), 'INVALID_ARGUMENT', /blockSize .* got 0/)
+    const segments = [{ columns: 16, dimension: 8, pulses: 5, levels: Float32Array.of(2) }]
+    assertRefused(make({ kind: 'pvq', segments }), 'INVALID_SHAPE', /segments/)
+    const quantizer = new native.ActivationQuantizer(4, { kind: 'int8' })
+    assertRefused(() => quantizer.apply(new Float32Array(7), 2), 'INVALID_SHAPE', /^x must have 8 values, got 7$/)
   })
 })
 

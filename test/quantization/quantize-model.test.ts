@@ -74,6 +74,34 @@ describe('quantizeModel', () => {
     })
   }
 
+  it('notes the activations the model is for, which loading may override', async () => {
+    const folder = output()
+    await quantizeModel(tales, { bits: 4, activations: 'mxint6', output: folder })
+    const measure = (activations?: 'float' | 'mxint6' | 'mxint3') =>
+      evaluate({ model: folder, reference: tales, text: evaluationText, windows: 2, activations })
+    const [own, six, three, float] = [
+      await measure(),
+      await measure('mxint6'),
+      await measure('mxint3'),
+      await measure('float'),
+    ]
+    assert.equal(own.perplexity, six.perplexity)
+    const divergences = [three, six, float].map(({ klDivergence }) => klDivergence!.mean)
+    assert.ok(divergences[0] > divergences[1] && divergences[1] > divergences[2], `${divergences}`)
+    await using model = await loadModel(folder)
+    await using exact = await loadModel(folder, { activations: 'float' })
+    assert.deepEqual([model.activations, exact.activations], ['mxint6', 'float'])
+    const settings = { reference: tales, text: evaluationText, windows: 2 }
+    assert.equal((await evaluate({ model, ...settings })).perplexity, six.perplexity)
+    assert.equal((await evaluate({ model: exact, ...settings })).perplexity, float.perplexity)
+    await expectError(
+      () => evaluate({ model, activations: 'float', ...settings }),
+      'INVALID_ARGUMENT',
+      /chosen when it is loaded/,
+    )
+    await expectError(() => loadModel(folder, { activations: 'float16' as never }), 'INVALID_ARGUMENT', /got "float16"/)
+  })
+
   it('loses less where there are more bits, and less than integer rounding', async () => {
     const divergence = async (options: Omit<QuantizeModelOptions, 'output'>) => {
       const folder = output()

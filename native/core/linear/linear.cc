@@ -41,13 +41,15 @@ size_t Linear::bytes() const {
   return total;
 }
 
-void Linear::forward(const float* x, size_t tokens, float* y, bool rotated, ThreadPool& pool) const {
+void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
   if (tokens == 0) return;
-  AlignedBuffer<float> turned(parts_.rotation && !rotated ? tokens * in_features() : 0);
-  if (parts_.rotation && !rotated) {
-    std::copy_n(x, tokens * in_features(), turned.data());
-    parts_.rotation->apply(turned.data(), tokens, false, pool);
-    x = turned.data();
+  const bool prepare = !prepared && (parts_.rotation || parts_.activations);
+  AlignedBuffer<float> inputs(prepare ? tokens * in_features() : 0);
+  if (prepare) {
+    std::copy_n(x, tokens * in_features(), inputs.data());
+    if (parts_.rotation) parts_.rotation->apply(inputs.data(), tokens, false, pool);
+    if (parts_.activations) parts_.activations->apply(inputs.data(), tokens, pool);
+    x = inputs.data();
   }
   if (tokens <= kFewTokens) {
     forward_few(x, tokens, y, pool);

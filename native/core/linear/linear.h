@@ -1,11 +1,12 @@
-// A linear layer over an encoded matrix: y = W (V x) + B (A (V x)) + bias, decoded inside the product and never as a
-// whole. One token, or a few, go through the format's fused dot products; many share each decoded tile of rows.
+// A linear layer over an encoded matrix: y = W q + B (A q) + bias, q = V x as the activations' format holds it, decoded inside
+// the product and never as a whole. One token, or a few, go through the format's fused dot products; many share each decoded tile of rows.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "core/linear/activation_quantizer.h"
 #include "core/linear/rotation.h"
 #include "core/matrix/encoded_matrix.h"
 #include "core/matrix/factor_matrix.h"
@@ -17,6 +18,8 @@ struct LinearParts {
   std::unique_ptr<const EncodedMatrix> weights;
   // Null: V is the identity.
   std::shared_ptr<const Rotation> rotation;
+  // Null: inputs are multiplied as they are.
+  std::shared_ptr<const ActivationQuantizer> activations;
   // A is rank x in, B out x rank; both null without a correction.
   std::unique_ptr<const FactorMatrix> a, b;
   // One an output, or empty.
@@ -31,9 +34,9 @@ class Linear {
   size_t out_features() const { return parts_.weights->rows(); }
   size_t bytes() const;
 
-  // x: tokens x in, y: tokens x out; they must not overlap. rotated: x is V x already. The result does not depend on
-  // the number of threads.
-  void forward(const float* x, size_t tokens, float* y, bool rotated, ThreadPool& pool) const;
+  // x: tokens x in, y: tokens x out; they must not overlap. prepared: x went through the rotation and the activations'
+  // format already. The result does not depend on the number of threads.
+  void forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const;
 
   // The gradient of a loss at x (tokens x in), V^T (W + B A)^T g, for that at y (tokens x out), into out or added to it;
   // rotated: the gradient at V x instead. They must not overlap. The result does not depend on the number of threads.

@@ -13,11 +13,16 @@ constexpr int kBias = 127;
 
 }  // namespace
 
+int MxintSettings::exponent(float largest) const {
+  if (largest == 0) return -kBias;
+  return std::clamp(std::ilogb(largest) - static_cast<int>(bits) + 2, -kBias, kBias);
+}
+
 MxintRows encode_mxint_rows(const float* values, size_t rows, size_t columns, const MxintSettings& settings,
                             ThreadPool& pool) {
   const size_t blocks = settings.blocks(columns), row_bytes = small_code_bytes(columns, settings.bits);
   const int magnitude_bits = static_cast<int>(settings.bits) - 1;
-  const float highest = static_cast<float>((1 << magnitude_bits) - 1);
+  const float highest = settings.largest_code();
   MxintRows stored{std::vector<uint8_t>(rows * row_bytes), std::vector<uint8_t>(rows * blocks)};
   pool.parallel_for(rows, 16, [&](size_t first, size_t last) {
     std::vector<uint8_t> codes(columns);
@@ -27,8 +32,7 @@ MxintRows encode_mxint_rows(const float* values, size_t rows, size_t columns, co
         const size_t begin = block * settings.block_size, end = std::min(columns, begin + settings.block_size);
         float largest = 0;
         for (size_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(row_values[i]));
-        const int exponent =
-            largest == 0 ? 0 : std::clamp(std::ilogb(largest) - magnitude_bits + 1 + kBias, 0, 2 * kBias);
+        const int exponent = settings.exponent(largest) + kBias;
         stored.exponents[row * blocks + block] = static_cast<uint8_t>(exponent);
         for (size_t i = begin; i < end; ++i) {
           const float scaled = std::ldexp(std::fabs(row_values[i]), kBias - exponent);

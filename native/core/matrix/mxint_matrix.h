@@ -16,6 +16,10 @@ struct MxintSettings {
   size_t block_size;
 
   size_t blocks(size_t columns) const { return (columns + block_size - 1) / block_size; }
+  // The largest magnitude a code holds.
+  float largest_code() const { return static_cast<float>((1 << (bits - 1)) - 1); }
+  // Of a block whose largest magnitude is `largest`, which is finite: value = code * 2^exponent. -127 to 127.
+  int exponent(float largest) const;
 };
 
 // codes: rows of small codes, each starting on a byte. exponents: rows x blocks.

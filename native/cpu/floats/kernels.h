@@ -57,6 +57,11 @@ struct FloatKernels {
   void (*scale_codes)(float scale, float middle, float minimum, float* x, size_t count);
   // x = scale * x below `sign`, -scale * (x - sign) from it on
   void (*scale_signed_codes)(float scale, float sign, float* x, size_t count);
+
+  // The largest |x|; NaN counts as 0.
+  float (*largest_magnitude)(const float* x, size_t count);
+  // x = unit * round(x * inverse), the multiple clamped to +-limit; NaN stays. |x * inverse| < 2^22.
+  void (*round_to_multiples)(float unit, float inverse, float limit, float* x, size_t count);
 };
 
 // The table of the instruction set in use.

@@ -7,6 +7,7 @@
 #include "cpu/floats/gemm.inc.h"
 #include "cpu/floats/hadamard.inc.h"
 #include "cpu/floats/kernels.h"
+#include "cpu/floats/rounding.inc.h"
 
 namespace pyramidion::PYRAMIDION_FLOATS {
 
@@ -35,6 +36,8 @@ const FloatKernels kernels = {
     unpack_codes,
     scale_codes,
     scale_signed_codes,
+    largest_magnitude,
+    round_to_multiples,
 };
 
 }  // namespace pyramidion::PYRAMIDION_FLOATS

@@ -158,3 +158,31 @@ TEST_CASE("sums of exponentials, divergences, SiLU and its gradient equal plain 
     }
   }
 }
+
+TEST_CASE("rounding to multiples equals plain loops bit for bit, clamps, and leaves NaN") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    for (size_t count : kLengths) {
+      std::vector<float> x = RandomInputs(count + 11).normal(count);
+      // Halfway between two multiples, beyond the limit, and not a number.
+      x[0] = 0.625f;
+      if (count > 5) x[5] = -8;
+      float largest = 0;
+      for (float value : x) largest = std::max(largest, std::fabs(value));
+      CHECK(kernels.largest_magnitude(x.data(), count) == largest);
+      if (count > 2) x[2] = NAN;
+      CHECK(kernels.largest_magnitude(x.data(), count) <= largest);
+      std::vector<float> rounded = x;
+      kernels.round_to_multiples(0.25f, 4.0f, 7.0f, rounded.data(), count);
+      for (size_t i = 0; i < count; ++i) {
+        if (std::isnan(x[i])) {
+          REQUIRE(std::isnan(rounded[i]));
+        } else {
+          REQUIRE(rounded[i] == 0.25f * std::min(std::max(std::nearbyint(x[i] * 4.0f), -7.0f), 7.0f));
+        }
+      }
+      CHECK(rounded[0] == 0.5f);
+    }
+  }
+}

@@ -78,10 +78,12 @@ struct Layer {
     }
   }
 
-  Linear build(std::shared_ptr<const Rotation> rotation) const {
+  Linear build(std::shared_ptr<const Rotation> rotation,
+               std::shared_ptr<const ActivationQuantizer> activations = nullptr) const {
     LinearParts parts;
     parts.weights = std::make_unique<DenseMatrix>(*find_dense_format("f32"), out, in, bytes_of(weights).data());
     parts.rotation = std::move(rotation);
+    parts.activations = std::move(activations);
     if (rank > 0) {
       parts.a = std::make_unique<FactorMatrix>(rank, in, a_values.data(), a_scales.data());
       parts.b = std::make_unique<FactorMatrix>(out, rank, b_values.data(), b_scales.data());
@@ -192,6 +194,29 @@ TEST_CASE("a rotated layer rotates its input unless told that it is, and gathers
       double sum = layer.bias[ids[i]];
       for (size_t k = 0; k < in; ++k) sum += static_cast<double>(rows[i * in + k]) * x[token * in + k];
       CHECK(y[token * out + ids[i]] == doctest::Approx(sum).epsilon(1e-4));
+    }
+  }
+}
+
+TEST_CASE("a layer rounds its inputs behind the rotation, for the weights and the correction alike") {
+  ThreadPool pool(2);
+  const size_t in = 48, out = 29, rank = 6;
+  RandomInputs inputs(10);
+  const auto rotation = std::make_shared<const Rotation>(random_signs(inputs, in), 4, hartley(3));
+  const std::shared_ptr<const ActivationQuantizer> activations = mxint_activations(in, {4, 16});
+  const Layer layer(in, out, rank, 11);
+  for (const auto& turn : {rotation, std::shared_ptr<const Rotation>()}) {
+    const Linear linear = layer.build(turn, activations), exact = layer.build(turn);
+    for (size_t tokens : {1, 40}) {
+      const std::vector<float> x = inputs.normal(tokens * in);
+      std::vector<float> rounded = x, y(tokens * out), expected(tokens * out), prepared(tokens * out);
+      if (turn) turn->apply(rounded.data(), tokens, false, pool);
+      activations->apply(rounded.data(), tokens, pool);
+      linear.forward(x.data(), tokens, y.data(), false, pool);
+      linear.forward(rounded.data(), tokens, prepared.data(), true, pool);
+      exact.forward(rounded.data(), tokens, expected.data(), true, pool);
+      CHECK(y == expected);
+      CHECK(prepared == expected);
     }
   }
 }
