@@ -5,7 +5,7 @@
  */
 import { native } from '../native.js'
 import type { Block } from './block.js'
-import { commonRotation, type Projection } from './projection.js'
+import { commonPreparation, commonRotation, type Projection } from './projection.js'
 import { RotaryEmbedding } from './rotary-embedding.js'
 
 /** Names below `model.layers.N.` of the layers with a weight matrix, in the order of the checkpoint. */
@@ -235,14 +235,14 @@ export class BlockGradient {
 
 type Pairs = [Projection, Float32Array][]
 
-/** Outputs (tokens x out) of projections that share the input x, which is rotated once where they agree, in `scratch`. */
+/** Outputs (tokens x out) of projections that share the input x, which is prepared once where they agree, in `scratch`. */
 function forwardTogether(x: Float32Array, scratch: Float32Array, tokens: number, pairs: Pairs): void {
-  const rotation = commonRotation(pairs.map(([projection]) => projection))
-  if (rotation !== undefined) {
+  const prepare = commonPreparation(pairs.map(([projection]) => projection))
+  if (prepare !== undefined) {
     scratch.set(x)
-    rotation.apply(scratch, tokens, false)
+    prepare(scratch, tokens)
   }
-  for (const [projection, y] of pairs) projection.forward(rotation ? scratch : x, tokens, y, rotation !== undefined)
+  for (const [projection, y] of pairs) projection.forward(prepare ? scratch : x, tokens, y, prepare !== undefined)
 }
 
 /** `out`: the gradient at the input that projections share, from those at their outputs. */

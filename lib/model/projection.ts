@@ -5,7 +5,7 @@ import { readWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
 import { sharedRotation } from '../linear/rotation.js'
-import { type DenseFormat, type NativeLinear, native } from '../native.js'
+import { type DenseFormat, type NativeLinear, type NativeRotation, native } from '../native.js'
 
 export class Projection {
   private constructor(
@@ -45,23 +45,30 @@ export class Projection {
   }
 }
 
+/** The rotation that all of these projections apply to their common input, so that it is done once. */
+export function commonRotation(projections: Projection[]): NativeRotation | undefined {
+  const [first] = projections
+  if (first.rotation === null || !rotateAlike(projections)) return undefined
+  return sharedRotation(first.inFeatures, first.rotation.seed)
+}
+
 /** Turns and rounds an input (tokens x in) in place. */
 export type Preparation = (x: Float32Array, tokens: number) => void
 
-/**
- * What all of these projections do to their common input, so that it is done once; undefined when they differ in it. They
- * have the same activations.
- */
+/** All that these projections of one model do to their common input, so that it is done once; undefined when they differ. */
 export function commonPreparation(projections: Projection[]): Preparation | undefined {
-  const [{ rotation, inFeatures, activations }, ...others] = projections
-  if (others.some(other => other.rotation?.seed !== rotation?.seed)) return undefined
-  const turn = rotation === null ? undefined : sharedRotation(inFeatures, rotation.seed)
+  if (!rotateAlike(projections)) return undefined
+  const rotation = commonRotation(projections)
+  const [{ activations, inFeatures }] = projections
   const quantizer = sharedActivationQuantizer(activations, inFeatures)
   return (x, tokens) => {
-    turn?.apply(x, tokens, false)
+    rotation?.apply(x, tokens, false)
     quantizer?.apply(x, tokens)
   }
 }
+
+const rotateAlike = ([first, ...others]: Projection[]): boolean =>
+  others.every(other => other.rotation?.seed === first.rotation?.seed)
 
 /** A vector of the checkpoint as floats. Throws NOT_FINITE when it holds NaN or an infinity. */
 export async function readVector(source: ModelSource, name: string, signal?: AbortSignal): Promise<Float32Array> {
