@@ -28,10 +28,12 @@ export function integerOption(minimum: number, maximum = Number.MAX_SAFE_INTEGER
 
 /** A commander parser for {@link Activations}: float, int8, mxint8, ..., pvq:BITS or pvq:D,K,L. */
 export function activationsOption(text: string): Activations {
-  const [, values] = /^pvq:([\d.,]+)$/.exec(text) ?? []
-  const [first, pulses, levels] = values?.split(',').map(Number) ?? []
-  const pvq = pulses === undefined ? { bits: first } : { dimension: first, pulses, levels }
-  const activations = values === undefined ? (text as Activations) : pvq
+  const [code, first, pulses, levels] = /^pvq:([\d.]+)(?:,(\d+),(\d+))?$/.exec(text) ?? []
+  const pvq =
+    pulses === undefined
+      ? { bits: Number(first) }
+      : { dimension: Number(first), pulses: Number(pulses), levels: Number(levels) }
+  const activations = code === undefined ? (text as Activations) : pvq
   try {
     checkActivations(activations)
   } catch (error) {
