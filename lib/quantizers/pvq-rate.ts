@@ -54,6 +54,30 @@ export function planPvq(rows: number, columns: number, bits: number, dimension?:
     .reduce((best, plan) => (fairError(plan) < fairError(best) ? plan : best), nearest)
 }
 
+/**
+ * Every plan worth choosing for a rows x columns matrix between two rates in bits a weight, everything counted: by increasing
+ * bits, each with less error (as {@link comparableError} sees it) than all before it. Empty when no plan is that small.
+ */
+export function efficientPlans(rows: number, columns: number, minimum: number, maximum: number): PvqPlan[] {
+  const weights = rows * columns
+  const plans = codePairs().flatMap(pair => {
+    const most = Math.ceil(columns / pair.fine.dimension)
+    const [low, high] = [planOf(pair, rows, columns, 0), planOf(pair, rows, columns, most)]
+    if (high.bits < minimum * weights || low.bits > maximum * weights) return []
+    return [...Array(most + 1).keys()].map(groups => planOf(pair, rows, columns, groups))
+  })
+  const fair = (plan: PvqPlan) => comparableError(plan.pair, plan.error)
+  let least = Number.POSITIVE_INFINITY
+  return plans
+    .filter(({ bits }) => bits >= minimum * weights && bits <= maximum * weights)
+    .sort((a, b) => a.bits - b.bits || fair(a) - fair(b))
+    .filter(plan => {
+      const better = fair(plan) < least
+      if (better) least = fair(plan)
+      return better
+    })
+}
+
 /** The number of fine groups whose total is nearest to `bits`. */
 function closestSplit(pair: PvqCodePair, rows: number, columns: number, bits: number): PvqPlan {
   const { fine, coarse } = pair
