@@ -278,6 +278,11 @@ export interface NativeAddon {
   ): Promise<{ a: Float32Array; b: Float32Array }>
   /** trace(E H E^T) / rows for error E (rows x columns) and H (columns x columns). */
   expectedErrorAsync(error: Float32Array, rows: number, columns: number, hessian: Float64Array): Promise<number>
+  /**
+   * Of each of the `size` columns, the variance given all columns that are rounded after it, for H plus ridge * mean diagonal:
+   * see native/core/calibrated/conditional_variances.h.
+   */
+  conditionalVariancesAsync(hessian: Float64Array, size: number, ridge: number): Promise<Float64Array>
 
   Rotation: new (parts: RotationParts) => NativeRotation
   ActivationQuantizer: new (width: number, settings: ActivationSettings) => NativeActivationQuantizer

@@ -18,7 +18,7 @@ import { type Rounding, RoundingGuide } from './rounding-guide.js'
 const CHUNK_WEIGHTS = 1 << 21
 
 /** What of the outputs' Hessian counts beside the identity: its estimate is noisy. */
-const OUTPUT_SHARE = 0.9
+export const OUTPUT_SHARE = 0.9
 
 export interface EncodeLinearOptions extends EncodeOptions {
   quantizer: Quantizer

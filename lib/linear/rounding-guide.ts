@@ -9,7 +9,7 @@ import { pvqSegments } from '../quantizers/pvq-levels.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { runRows } from '../quantizers/row-job.js'
 import type { Hessian } from './hessian.js'
-import { sharedRotation } from './rotation.js'
+import { rotateMoments } from './rotated-moments.js'
 
 /** `guided`: for the outputs, given statistics of the inputs. `nearest`: each group by itself. */
 export type Rounding = 'guided' | 'nearest'
@@ -39,7 +39,9 @@ export class RoundingGuide {
     rotationSeed: number | null,
     settings: Partial<GuideSettings> = {},
   ): Promise<RoundingGuide> {
-    return new RoundingGuide(quantizer, hessian.inFeatures, await rotatedMean(hessian, rotationSeed), settings)
+    const { inFeatures } = hessian
+    const moments = await rotateMoments(hessian.mean(), inFeatures, rotationSeed)
+    return new RoundingGuide(quantizer, inFeatures, moments, settings)
   }
 
   /** Codes rows x columns values; with `coupling`, all rows of a matrix. */
@@ -51,34 +53,5 @@ export class RoundingGuide {
   ): Promise<PvqWeights> {
     const encoded = await runRows(rows, options, control => this.#guide.encodeAsync(values, rows, control, coupling))
     return { format: 'pvq', rows, columns: this.columns, segments: this.#segments, ...encoded }
-  }
-}
-
-/** V E[x x'] V'. Single precision, whose error is far below the ridge. */
-async function rotatedMean(hessian: Hessian, seed: number | null): Promise<Float64Array> {
-  const mean = hessian.mean()
-  if (seed === null) return mean
-  const width = hessian.inFeatures
-  const rotation = sharedRotation(width, seed)
-  const turned = Float32Array.from(mean)
-  await rotation.applyAsync(turned, width, false)
-  transpose(turned, width)
-  await rotation.applyAsync(turned, width, false)
-  for (let i = 0; i < width; i++) {
-    for (let j = 0; j <= i; j++) {
-      mean[i * width + j] = (turned[i * width + j] + turned[j * width + i]) / 2
-      mean[j * width + i] = mean[i * width + j]
-    }
-  }
-  return mean
-}
-
-function transpose(matrix: Float32Array, width: number): void {
-  for (let i = 0; i < width; i++) {
-    for (let j = 0; j < i; j++) {
-      const value = matrix[i * width + j]
-      matrix[i * width + j] = matrix[j * width + i]
-      matrix[j * width + i] = value
-    }
   }
 }

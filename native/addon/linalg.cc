@@ -1,4 +1,4 @@
-// Bindings of the Hessian, low-rank factors and the expected error.
+// Bindings of the Hessian, low-rank factors, and expected errors.
 #include <cmath>
 #include <string>
 
@@ -6,6 +6,7 @@
 #include "addon/job.h"
 #include "addon/register.h"
 #include "addon/weights.h"
+#include "core/calibrated/conditional_variances.h"
 #include "core/linalg/hessian.h"
 #include "core/linalg/low_rank.h"
 
@@ -80,6 +81,17 @@ Operation bind_expected_error(Call& call) {
   return operation;
 }
 
+Operation bind_conditional_variances(Call& call) {
+  const size_t n = call.argument(1, "size").integer(1, kWidest);
+  const Span<double> hessian = call.argument(0, "hessian").array<double>(checked_product(n, n, "hessian"));
+  const double ridge = call.argument(2, "ridge").number(0, 1e6);
+  const auto variances = std::make_shared<std::vector<double>>();
+  Operation operation;
+  operation.work = [=] { *variances = conditional_variances(hessian.data, n, ridge, shared_pool()); };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return to_typed_array(env, *variances); };
+  return operation;
+}
+
 class HessianObject : public Napi::ObjectWrap<HessianObject> {
  public:
   explicit HessianObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -140,6 +152,7 @@ void register_linalg(Napi::Object exports) {
   HessianObject::define(exports);
   export_asynchronous(exports, "lowRankFactorsAsync", bind_low_rank_factors);
   export_asynchronous(exports, "expectedErrorAsync", bind_expected_error);
+  export_asynchronous(exports, "conditionalVariancesAsync", bind_conditional_variances);
 }
 
 }  // namespace pyramidion
