@@ -28,7 +28,7 @@ const [rows, columns, tokens] = [96, 64, 1500]
 
 /** Gradients g and inputs x whose lengths depend on each other, while their directions do not. */
 function sampleTokens(random: RandomSource) {
-  const [left, right] = [mixing(random, rows, 1), mixing(random, columns, 4)]
+  const [left, right] = [mixing(random, rows, 1), mixing(random, columns, 3)]
   return Array.from({ length: tokens }, () => {
     const length = Math.exp(randomNormal(random, 1)[0] / 2)
     const vector = (a: Float32Array, size: number) =>
@@ -116,7 +116,7 @@ describe('the expected loss of rounding a layer', () => {
         const approximation = new QuantizedLinear(stored).dequantize()
         const error = weight.map((value, i) => value - approximation[i])
         const ratio = lossOf(error, all) / (coefficient * planPvq(rows, columns, total).error)
-        assert.ok(ratio > 0.7 && ratio < 1.4, `seed ${seed}, ${bits} bits: ${ratio}`)
+        assert.ok(ratio > 0.6 && ratio < 1.4, `seed ${seed}, ${bits} bits: ${ratio}`)
       }
     })
   }
