@@ -151,8 +151,20 @@ export interface NativeLinear {
   backward(gradient: Float32Array, tokens: number, out: Float32Array, rotated: boolean, accumulate: boolean): void
   /** Rows of the effective matrix (rotation undone, low-rank term added) into out: ids.length x in. */
   gatherRows(ids: Int32Array, out: Float32Array): void
+  /** Row scales (f16) and gain levels of all segments, one behind the other; undefined unless the weights are PVQ. */
+  scales(): PvqScales<Uint16Array, Float32Array> | undefined
+  /** Changes both in place: nothing else may be computing with the layer. Levels stay ascending and not negative. */
+  setScales(rowScale: Uint16Array, levels: Float32Array): void
+  /** The gradient of a loss at both, for inputs x (tokens x in), not rotated, and the gradient at y (tokens x out). */
+  scaleGradients(x: Float32Array, gradient: Float32Array, tokens: number): PvqScales<Float64Array, Float64Array>
   /** Bytes the weights occupy in memory. */
   readonly bytes: number
+}
+
+/** One a row, and the levels of all segments. */
+export interface PvqScales<S, L> {
+  rowScale: S
+  levels: L
 }
 
 /** How rounding is guided by a Hessian; see native/core/calibrated. */
@@ -308,6 +320,8 @@ export interface NativeAddon {
     gradient: Float32Array,
     out: Float32Array,
   ): void
+  /** Adds the gradient at rmsNorm's weight, for that at its output, to out (width values). */
+  rmsNormWeightGradient(x: Float32Array, epsilon: number, rows: number, gradient: Float32Array, out: Float64Array): void
   /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
   rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
   /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */

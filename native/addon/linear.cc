@@ -5,6 +5,7 @@
 #include "addon/pvq.h"
 #include "addon/register.h"
 #include "addon/weights.h"
+#include "core/matrix/half.h"
 #include "cpu/pvq_search/dispatch.h"
 
 namespace pyramidion {
@@ -147,6 +148,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
         {InstanceMethod<&LinearObject::forward>("forward"),
          InstanceMethod<&LinearObject::forward_async>("forwardAsync"),
          InstanceMethod<&LinearObject::backward>("backward"), InstanceMethod<&LinearObject::gather_rows>("gatherRows"),
+         InstanceMethod<&LinearObject::scales>("scales"), InstanceMethod<&LinearObject::set_scales>("setScales"),
+         InstanceMethod<&LinearObject::scale_gradients>("scaleGradients"),
          InstanceAccessor<&LinearObject::bytes>("bytes")});
   }
 
@@ -238,6 +241,53 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
       linear_->gather_rows(ids.data, ids.size, out.data, shared_pool());
     });
     return info.Env().Undefined();
+  }
+
+  Napi::Value scales(const Napi::CallbackInfo& info) {
+    const PvqMatrix* weights = linear_->pvq();
+    if (weights == nullptr) return info.Env().Undefined();
+    std::vector<uint16_t> halves;
+    for (float scale : weights->row_scale()) halves.push_back(float_to_half(scale));
+    return scales_object(info.Env(), halves, weights->levels());
+  }
+
+  Napi::Value set_scales(const Napi::CallbackInfo& info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] {
+      PvqMatrix& weights = pvq();
+      const Span<uint16_t> row_scale = call.argument(0, "rowScale").array<uint16_t>(weights.rows());
+      const Span<float> levels = call.argument(1, "levels").array<float>(weights.levels().size());
+      weights.set_scales(row_scale.data, levels.data);
+    });
+    return info.Env().Undefined();
+  }
+
+  Napi::Value scale_gradients(const Napi::CallbackInfo& info) {
+    Call call(info);
+    Napi::Value result;
+    translate_errors(info.Env(), [&] {
+      pvq();
+      const size_t tokens = call.argument(2, "tokens").integer(0, kMostRows);
+      const Span<float> x = call.argument(0, "x").array<float>(checked_product(tokens, linear_->in_features(), "x"));
+      const Span<float> gradient =
+          call.argument(1, "gradient").array<float>(checked_product(tokens, linear_->out_features(), "gradient"));
+      const ScaleGradients found = linear_->scale_gradients(x.data, gradient.data, tokens, shared_pool());
+      result = scales_object(info.Env(), found.row_scale, found.levels);
+    });
+    return result;
+  }
+
+  PvqMatrix& pvq() const {
+    if (PvqMatrix* weights = linear_->pvq()) return *weights;
+    throw Error("INVALID_ARGUMENT", "the layer's weights must be pvq to have scales");
+  }
+
+  template <class S, class L>
+  static Napi::Value scales_object(Napi::Env env, const std::vector<S>& row_scale, const std::vector<L>& levels) {
+    Napi::Object result = Napi::Object::New(env);
+    result["rowScale"] = to_typed_array(env, row_scale);
+    result["levels"] = to_typed_array(env, levels);
+    return result;
   }
 
   Napi::Value bytes(const Napi::CallbackInfo& info) {

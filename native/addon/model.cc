@@ -56,6 +56,18 @@ Napi::Value bind_rms_norm_backward(Call& call) {
   return call.env().Undefined();
 }
 
+Napi::Value bind_rms_norm_weight_gradient(Call& call) {
+  const auto epsilon = static_cast<float>(call.argument(1, "epsilon").number(0, 1));
+  const size_t rows = call.argument(2, "rows").integer(0, kMostRows);
+  const Span<double> out = call.argument(4, "out").array<double>();
+  if (out.size == 0) call.argument(4, "out").reject_length(0, "1 value or more");
+  const size_t count = checked_product(rows, out.size, "x");
+  const Span<float> x = call.argument(0, "x").array<float>(count);
+  const Span<float> gradient = call.argument(3, "gradient").array<float>(count);
+  rms_norm_weight_gradient(x.data, out.size, epsilon, rows, gradient.data, out.data, shared_pool());
+  return call.env().Undefined();
+}
+
 AttentionShape attention_shape(const Argument& options) {
   AttentionShape shape{};
   shape.tokens = options["tokens"].integer(0, kMostRows);
@@ -189,6 +201,7 @@ Napi::Value bind_distillation_gradient(Call& call) {
 void register_model(Napi::Object exports) {
   export_function(exports, "rmsNorm", bind_rms_norm);
   export_function(exports, "rmsNormBackward", bind_rms_norm_backward);
+  export_function(exports, "rmsNormWeightGradient", bind_rms_norm_weight_gradient);
   export_function(exports, "rotary", bind_rotary);
   export_function(exports, "attention", bind_attention);
   export_function(exports, "attentionBackward", bind_attention_backward);

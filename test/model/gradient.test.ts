@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import { BlockGradient, type GradientHooks } from '../../dist/model/block-gradient.js'
 import { HeadGradient } from '../../dist/model/head-gradient.js'
-import { Projection } from '../../dist/model/projection.js'
 import { RandomSource } from '../../dist/model/random-source.js'
-import { quantizeModel } from '../../dist/quantization/quantize-model.js'
 import { randomIds, randomNormal } from './random-normal.js'
 import { referenceLogits, softmax } from './reference-llama.js'
+import { divergenceFrom, type Loss, labelLoss, referenceSlope } from './reference-slope.js'
 import { randomTensors, type Tensors, type TinyConfig, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
+import { quantizableConfig, withQuantizedTiny } from './tiny-quantized.js'
 import { WindowTrace } from './window-trace.js'
 
 const TOKENS = 13
@@ -75,30 +71,6 @@ function slopesOf(
   return slopes
 }
 
-type Loss = (logits: number[][]) => number
-
-/** d/dt of the loss of the double-precision reference where tensor `name` moves by t times its direction. */
-function referenceSlope(
-  config: TinyConfig,
-  tensors: Tensors,
-  directions: Tensors,
-  name: string,
-  ids: Int32Array,
-  loss: Loss,
-): number {
-  const at = (t: number) => {
-    const { shape, values } = tensors.get(name)!
-    const direction = directions.get(name)!.values
-    const moved = { shape, values: Float64Array.from(values, (value, i) => value + t * direction[i]) }
-    // A tied head stays where it is: the slope is that of the embedding alone.
-    const { tie_word_embeddings: tied } = config
-    const head = tensors.get(tied ? 'model.embed_tokens.weight' : 'lm_head.weight')!
-    const all: Tensors = new Map([...tensors, [name, moved], ['lm_head.weight', head]])
-    return loss(referenceLogits({ ...config, tie_word_embeddings: false }, all, ids))
-  }
-  return (at(1e-5) - at(-1e-5)) / 2e-5
-}
-
 /** Compares slopes along random directions of every tensor but the head. */
 function checkSlopes(
   config: TinyConfig,
@@ -124,11 +96,6 @@ function checkSlopes(
     assert.ok(error < 2e-3, `${name}: ${slope}, by finite differences ${reference}, seed ${seed}`)
   }
 }
-
-const labelLoss =
-  (labels: Int32Array): Loss =>
-  logits =>
-    logits.reduce((sum, row, t) => sum - Math.log(softmax(row)[labels[t]]), 0)
 
 const variants: Record<string, Partial<TinyConfig>> = {
   'grouped-query attention and a head of its own': {},
@@ -172,59 +139,30 @@ describe('the gradient of the model graph', () => {
   }
 
   it('goes through rotated and corrected quantized layers in their stored form, for the divergence from the model they came from', async () => {
-    const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
-    const config = { ...tinyConfig, num_hidden_layers: 2, vocab_size: 2048, hidden_size: 24, intermediate_size: 36 }
+    const config = quantizableConfig
     const tensors = randomTensors(config, 320)
     const ids = randomIds(new RandomSource(320), TOKENS, config.vocab_size)
-    const output = join(await mkdtemp(join(tmpdir(), 'pyramidion-gradient-')), 'model')
-    try {
-      await withCheckpoint(config, tensors, async folder => {
-        for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(tales, file), join(folder, file))
-        await quantizeModel(folder, { bits: 6, rank: 2, output })
-        const plain = await openModel(folder)
-        const original = await WindowTrace.run(plain, ids)
-        await plain.close()
-        const source = await openModel(output)
-        const trace = await WindowTrace.run(source, ids)
-        const dequantized = new Map(tensors)
-        for (const name of source.quantized.keys()) {
-          const { shape } = tensors.get(name)!
-          const { linear } = await Projection.load(source, name.slice(0, -'.weight'.length), false)
-          const values = new Float32Array(shape[0] * shape[1])
-          linear.gatherRows(
-            Int32Array.from({ length: shape[0] }, (_, row) => row),
-            values,
-          )
-          dequantized.set(name, { shape, values })
-        }
-        await source.close()
-
-        const references = referenceLogits(config, tensors, ids).map(softmax)
-        const loss: Loss = logits =>
-          logits.reduce((sum, row, t) => {
-            const probabilities = softmax(row)
-            return sum + references[t].reduce((s, p, i) => s + p * Math.log(p / probabilities[i]), 0)
-          }, 0)
-        const head = new HeadGradient(trace.ends)
-        let divergence: Float64Array
-        checkSlopes(
-          config,
-          dequantized,
-          trace,
-          320,
-          (gradient, hooks) => {
-            const reference = { ends: original.ends, hidden: original.top }
-            divergence = head.distillation(trace.top, TOKENS, reference, gradient, hooks)
-          },
-          () => loss,
-        )
-        const expected = loss(referenceLogits(config, dequantized, ids))
-        const found = divergence!.reduce((sum, value) => sum + value, 0)
-        assert.ok(Math.abs(found - expected) < 1e-3 * expected, `${found}, expected ${expected}`)
-      })
-    } finally {
-      await rm(join(output, '..'), { recursive: true })
-    }
+    await withQuantizedTiny(config, tensors, { bits: 6, rank: 2 }, async ({ plain, quantized, dequantized }) => {
+      const original = await WindowTrace.run(plain, ids)
+      const trace = await WindowTrace.run(quantized, ids)
+      const loss = divergenceFrom(referenceLogits(config, tensors, ids).map(softmax))
+      const head = new HeadGradient(trace.ends)
+      let divergence: Float64Array
+      checkSlopes(
+        config,
+        dequantized,
+        trace,
+        320,
+        (gradient, hooks) => {
+          const reference = { ends: original.ends, hidden: original.top }
+          divergence = head.distillation(trace.top, TOKENS, reference, gradient, hooks)
+        },
+        () => loss,
+      )
+      const expected = loss(referenceLogits(config, dequantized, ids))
+      const found = divergence!.reduce((sum, value) => sum + value, 0)
+      assert.ok(Math.abs(found - expected) < 1e-3 * expected, `${found}, expected ${expected}`)
+    })
   })
 
   it('draws the same labels from the same seed, and others from another', async () => {

@@ -11,11 +11,12 @@
 #include "core/matrix/encoded_matrix.h"
 #include "core/matrix/factor_matrix.h"
 #include "core/parallel/thread_pool.h"
+#include "core/pvq/pvq_matrix.h"
 
 namespace pyramidion {
 
 struct LinearParts {
-  std::unique_ptr<const EncodedMatrix> weights;
+  std::unique_ptr<EncodedMatrix> weights;
   // Null: V is the identity.
   std::shared_ptr<const Rotation> rotation;
   // Null: inputs are multiplied as they are.
@@ -24,6 +25,11 @@ struct LinearParts {
   std::unique_ptr<const FactorMatrix> a, b;
   // One an output, or empty.
   std::vector<float> bias;
+};
+
+// Gradients of a loss at the row scales of a PVQ matrix and at its levels.
+struct ScaleGradients {
+  std::vector<double> row_scale, levels;
 };
 
 class Linear {
@@ -39,9 +45,15 @@ class Linear {
   void forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const;
 
   // The gradient of a loss at x (tokens x in), V^T (W + B A)^T g, for that at y (tokens x out), into out or added to it;
-  // rotated: the gradient at V x instead. They must not overlap. The result does not depend on the number of threads.
+  // rotated: the gradient at V x instead. The rounding of activations counts as the identity. They must not overlap. The
+  // result does not depend on the number of threads.
   void backward(const float* gradient, size_t tokens, float* out, bool rotated, bool accumulate,
                 ThreadPool& pool) const;
+
+  // The weights, when they are PVQ rows; null otherwise.
+  PvqMatrix* pvq() const { return dynamic_cast<PvqMatrix*>(parts_.weights.get()); }
+  // Of PVQ weights, for inputs x (tokens x in) and the gradient at y (tokens x out). The same for any number of threads.
+  ScaleGradients scale_gradients(const float* x, const float* gradient, size_t tokens, ThreadPool& pool) const;
 
   // Rows of (W + B A) V, count x in; each id is a row.
   void gather_rows(const int32_t* ids, size_t count, float* out, ThreadPool& pool) const;

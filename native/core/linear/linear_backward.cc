@@ -11,6 +11,8 @@ namespace {
 // Rows of W decoded at a time: the depth that product() packs at a time.
 constexpr size_t kSlabRows = 512;
 constexpr size_t kDecodeGrain = 16;
+// Rows of the gradient at W computed at a time: a multiple of 12, which the product kernels' blocks of rows divide.
+constexpr size_t kTileRows = 48;
 
 }  // namespace
 
@@ -44,6 +46,42 @@ void Linear::backward(const float* gradient, size_t tokens, float* out, bool rot
       float_kernels().f32.add_scaled(1, result + begin * in, out + begin * in, (end - begin) * in);
     });
   }
+}
+
+// The gradient at W, sum over tokens of g q^T, is computed a tile of rows at a time and never kept.
+ScaleGradients Linear::scale_gradients(const float* x, const float* gradient, size_t tokens, ThreadPool& pool) const {
+  const ProductKernels<float>& product = float_kernels().f32;
+  const PvqMatrix& weights = *pvq();
+  const size_t in = in_features(), rows = out_features(), levels = weights.levels().size();
+  AlignedBuffer<float> inputs(tokens * in);
+  std::copy_n(x, tokens * in, inputs.data());
+  if (parts_.rotation) parts_.rotation->apply(inputs.data(), tokens, false, pool);
+  if (parts_.activations) parts_.activations->apply(inputs.data(), tokens, pool);
+  const size_t panels = (in + product.panel - 1) / product.panel;
+  AlignedBuffer<float> packed(panels * product.panel * tokens);
+  pool.parallel_for(panels, 4, [&](size_t begin, size_t end) {
+    const size_t first = begin * product.panel;
+    product.pack(inputs.data() + first, 1, in, std::min(in, end * product.panel) - first, tokens, packed.data() + first * tokens);
+  });
+  const size_t tiles = (rows + kTileRows - 1) / kTileRows;
+  ScaleGradients result{std::vector<double>(rows), std::vector<double>(levels)};
+  std::vector<double> shares(tiles * levels);
+  pool.parallel_for(tiles, 1, [&](size_t begin, size_t end) {
+    AlignedBuffer<float> factors(kTileRows * tokens), tile(kTileRows * in);
+    for (size_t index = begin; index < end; ++index) {
+      const size_t first = index * kTileRows, count = std::min(kTileRows, rows - first);
+      for (size_t t = 0; t < tokens; ++t) {
+        std::copy_n(gradient + t * rows + first, count, factors.data() + t * kTileRows);
+      }
+      product.multiply(factors.data(), 1, kTileRows, count, packed.data(), in, tokens, 1, false, tile.data(), in, 1);
+      weights.scale_gradients(first, count, tile.data(), result.row_scale.data() + first,
+                              shares.data() + index * levels);
+    }
+  });
+  for (size_t index = 0; index < tiles; ++index) {
+    for (size_t level = 0; level < levels; ++level) result.levels[level] += shares[index * levels + level];
+  }
+  return result;
 }
 
 }  // namespace pyramidion

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "cpu/floats/kernels.h"
 
@@ -26,6 +27,25 @@ void rms_norm_backward(const float* x, const float* weight, size_t width, float 
       const float projection = kernels.f32.dot(result, values, width) / static_cast<float>(width);
       kernels.f32.add_scaled(-factor * factor * projection, values, result, width);
       kernels.scale(factor, result, width);
+    }
+  });
+}
+
+void rms_norm_weight_gradient(const float* x, size_t width, float epsilon, size_t rows, const float* gradient,
+                              double* out, ThreadPool& pool) {
+  std::vector<double> factors(rows);
+  pool.parallel_for(rows, std::max<size_t>(1, kGrain / width), [&](size_t first, size_t last) {
+    for (size_t row = first; row < last; ++row) {
+      const float* values = x + row * width;
+      const float mean = float_kernels().f32.dot(values, values, width) / static_cast<float>(width);
+      factors[row] = 1 / std::sqrt(static_cast<double>(mean) + epsilon);
+    }
+  });
+  pool.parallel_for(width, std::max<size_t>(1, kGrain / std::max<size_t>(rows, 1)), [&](size_t first, size_t last) {
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t i = row * width + first; i < row * width + last; ++i) {
+        out[i - row * width] += static_cast<double>(gradient[i]) * x[i] * factors[row];
+      }
     }
   });
 }

@@ -13,6 +13,10 @@ namespace pyramidion {
 void rms_norm_backward(const float* x, const float* weight, size_t width, float epsilon, size_t rows,
                        const float* gradient, float* out, ThreadPool& pool);
 
+// The gradient at the weight of y = rms_norm(x, weight), for that at y, added to out (width values).
+void rms_norm_weight_gradient(const float* x, size_t width, float epsilon, size_t rows, const float* gradient,
+                              double* out, ThreadPool& pool);
+
 // For y = silu(gate) * up: gate and up become the gradients at themselves, given that at y.
 void silu_multiply_backward(float* gate, float* up, const float* gradient, size_t count, ThreadPool& pool);
 

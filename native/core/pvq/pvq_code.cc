@@ -26,17 +26,21 @@ void check(const PvqSegment& segment) {
   if (segment.columns > size_t{1} << 32) {
     throw Error("INVALID_SHAPE", "a segment must have at most 2^32 columns, got " + std::to_string(segment.columns));
   }
-  if (segment.levels.empty()) throw Error("EMPTY", "levels must hold at least one gain level");
-  for (size_t i = 0; i < segment.levels.size(); ++i) {
-    const float level = segment.levels[i];
-    if (!std::isfinite(level) || level < 0 || (i > 0 && level < segment.levels[i - 1])) {
+  check_levels(segment.levels.data(), segment.levels.size());
+}
+
+}  // namespace
+
+void check_levels(const float* levels, size_t count) {
+  if (count == 0) throw Error("EMPTY", "levels must hold at least one gain level");
+  for (size_t i = 0; i < count; ++i) {
+    const float level = levels[i];
+    if (!std::isfinite(level) || level < 0 || (i > 0 && level < levels[i - 1])) {
       throw Error("INVALID_ARGUMENT", "levels must be finite, not negative and ascending, got " +
                                           std::to_string(level) + " at position " + std::to_string(i));
     }
   }
 }
-
-}  // namespace
 
 int code_bits(uint64_t count, size_t levels) {
   const unsigned __int128 largest = static_cast<unsigned __int128>(count) * levels - 1;

@@ -23,6 +23,9 @@ struct PvqSegment {
   Lattice lattice = Lattice::integer;
 };
 
+// Throws Error EMPTY for no levels, INVALID_ARGUMENT for levels that are not finite, negative or not ascending.
+void check_levels(const float* levels, size_t count);
+
 // ceil(log2(L N)), the bits of a code with L levels and N points; 65 when it does not fit 64.
 int code_bits(uint64_t count, size_t levels);
 

@@ -23,6 +23,17 @@ class PvqMatrix : public EncodedMatrix {
   void prepare_vector(const float* x, float* prepared) const override;
   void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
 
+  // What the decoded values are linear in: the scale of each row, and the levels of all segments one behind the other.
+  const std::vector<float>& row_scale() const { return row_scale_; }
+  std::vector<float> levels() const;
+  // Other values for both, under the constructor's conditions; no other thread may be using the matrix. row_scale: f16.
+  // Throws INVALID_ARGUMENT and changes nothing when one does not hold.
+  void set_scales(const uint16_t* row_scale, const float* levels);
+
+  // For the gradient of a loss at rows [first, first + count), count x columns: the gradient at their scales into
+  // row_scale, and theirs at the levels added to those in `levels`. A level of 0 has none.
+  void scale_gradients(size_t first, size_t count, const float* gradient, double* row_scale, double* levels) const;
+
  private:
   PvqLayout layout_;
   // One a segment.

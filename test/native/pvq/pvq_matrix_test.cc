@@ -180,3 +180,54 @@ TEST_CASE("matrices with the same code share its tables, which go away with the 
   barnes_wall.reset();
   CHECK(also_watched.expired());
 }
+
+TEST_CASE("a matrix takes other scales and levels, and gives the slopes of a linear function of its values at them") {
+  PyramidCache cache;
+  const PvqLayout layouts[] = {
+      PvqLayout(45, {{24, 8, 7, some_levels(3)}, {21, 16, 11, some_levels(2)}}, cache),
+      PvqLayout(64, {{64, 16, 20, some_levels(5), Lattice::barnes_wall}}, cache)};
+  for (const PvqLayout& layout : layouts) {
+    Random random(17);
+    const size_t rows = 5, columns = layout.columns;
+    const Stored stored = random_rows(layout, rows, random);
+    PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data());
+    const std::vector<float> slope = random.gaussians(rows * columns), levels = matrix.levels();
+    const auto value = [&] {
+      std::vector<float> decoded(rows * columns);
+      matrix.decode_rows(0, rows, decoded.data(), columns);
+      double sum = 0;
+      for (size_t i = 0; i < decoded.size(); ++i) sum += static_cast<double>(slope[i]) * decoded[i];
+      return sum;
+    };
+    std::vector<double> row_scale_gradient(rows, NAN), levels_gradient(levels.size());
+    matrix.scale_gradients(0, 2, slope.data(), row_scale_gradient.data(), levels_gradient.data());
+    matrix.scale_gradients(2, rows - 2, slope.data() + 2 * columns, row_scale_gradient.data() + 2,
+                           levels_gradient.data());
+    const double before = value();
+    for (size_t row = 0; row < rows; ++row) {
+      std::vector<uint16_t> moved = stored.row_scale;
+      moved[row] = float_to_half(2 * half_to_float(moved[row]));
+      matrix.set_scales(moved.data(), levels.data());
+      CHECK(value() - before == doctest::Approx(row_scale_gradient[row] * matrix.row_scale()[row] / 2).epsilon(1e-4));
+    }
+    for (size_t level = 0; level < levels.size(); ++level) {
+      std::vector<float> moved = levels;
+      moved[level] += 0.125f;
+      matrix.set_scales(stored.row_scale.data(), moved.data());
+      CHECK(matrix.levels() == moved);
+      CHECK(std::fabs(value() - before - levels_gradient[level] * 0.125) < 1e-4);
+    }
+    matrix.set_scales(stored.row_scale.data(), levels.data());
+    CHECK(value() == before);
+
+    // What it refuses changes nothing.
+    std::vector<float> falling = levels;
+    std::reverse(falling.begin(), falling.end());
+    std::vector<uint16_t> infinite = stored.row_scale, doubled = stored.row_scale;
+    infinite[3] = 0x7c00;
+    doubled[0] = float_to_half(2 * half_to_float(doubled[0]));
+    CHECK_THROWS_AS(matrix.set_scales(doubled.data(), falling.data()), Error);
+    CHECK_THROWS_AS(matrix.set_scales(infinite.data(), levels.data()), Error);
+    CHECK(value() == before);
+  }
+}

@@ -7,6 +7,8 @@
 #include "../random_inputs.h"
 #include "core/matrix/dense_matrix.h"
 #include "core/matrix/half.h"
+#include "core/pvq/bit_stream.h"
+#include "core/pvq/pvq_matrix.h"
 
 using namespace pyramidion;
 
@@ -259,4 +261,52 @@ TEST_CASE("the gradient at a layer's input is V^T (W + B A)^T g, written or adde
       }
     }
   }
+}
+
+TEST_CASE("scale gradients of a layer are those of its weights for the sum of g (V x)^T, for any number of threads") {
+  const size_t in = 48, out = 101, tokens = 37;
+  RandomInputs inputs(11);
+  PyramidCache pyramids;
+  const PvqLayout layout(in, {{32, 8, 5, {1, 2}}, {16, 4, 3, {0, 1, 3}}}, pyramids);
+  std::vector<uint8_t> codes(out * layout.row_bytes);
+  for (size_t row = 0, at = 0; row < out; ++row) {
+    for (const PvqCode& code : layout.codes) {
+      std::vector<uint64_t> values(code.groups);
+      for (size_t g = 0; g < code.groups; ++g) {
+        values[g] = (row * 7919 + g * 104729) % (code.count() * code.levels.size());
+      }
+      pack_codes(values.data(), code.groups, code.bits, codes.data() + at);
+      at += code.bytes;
+    }
+  }
+  std::vector<uint16_t> row_scale;
+  for (float scale : inputs.normal(out)) row_scale.push_back(float_to_half(scale));
+  LinearParts parts;
+  parts.weights = std::make_unique<PvqMatrix>(out, layout, codes.data(), row_scale.data());
+  const auto rotation = std::make_shared<const Rotation>(random_signs(inputs, in), 4, hartley(3));
+  parts.rotation = rotation;
+  const Linear linear(std::move(parts));
+  REQUIRE(linear.pvq() != nullptr);
+  CHECK(Layer(8, 3, 0, 1).build(nullptr).pvq() == nullptr);
+
+  const std::vector<float> x = inputs.normal(tokens * in), gradient = inputs.normal(tokens * out);
+  ThreadPool one(1), three(3);
+  std::vector<float> turned = x, weight_gradient(out * in);
+  rotation->apply(turned.data(), tokens, false, one);
+  for (size_t row = 0; row < out; ++row) {
+    for (size_t i = 0; i < in; ++i) {
+      double sum = 0;
+      for (size_t t = 0; t < tokens; ++t) sum += static_cast<double>(gradient[t * out + row]) * turned[t * in + i];
+      weight_gradient[row * in + i] = static_cast<float>(sum);
+    }
+  }
+  std::vector<double> expected_scale(out), expected_levels(5);
+  linear.pvq()->scale_gradients(0, out, weight_gradient.data(), expected_scale.data(), expected_levels.data());
+  const ScaleGradients found = linear.scale_gradients(x.data(), gradient.data(), tokens, one);
+  const ScaleGradients same = linear.scale_gradients(x.data(), gradient.data(), tokens, three);
+  CHECK(found.row_scale == same.row_scale);
+  CHECK(found.levels == same.levels);
+  for (size_t row = 0; row < out; ++row) CHECK(std::fabs(found.row_scale[row] - expected_scale[row]) < 1e-3);
+  for (size_t level = 0; level < 5; ++level) CHECK(std::fabs(found.levels[level] - expected_levels[level]) < 1e-2);
+  CHECK(found.levels[2] == 0);
 }

@@ -189,6 +189,25 @@ TEST_CASE("the gradient of RMS normalisation equals central differences, in plac
   }
 }
 
+TEST_CASE("the gradient at the weight of RMS normalisation equals plain sums, and is added") {
+  for (size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    const size_t rows = 700, width = 70;
+    RandomInputs inputs(9);
+    const std::vector<float> x = inputs.normal(rows * width), gradient = inputs.normal(rows * width);
+    Doubles out(width, 3), expected(width, 3);
+    rms_norm_weight_gradient(x.data(), width, 1e-2f, rows, gradient.data(), out.data(), pool);
+    for (size_t row = 0; row < rows; ++row) {
+      double square = 0;
+      for (size_t i = 0; i < width; ++i) square += std::pow(x[row * width + i], 2) / width;
+      for (size_t i = 0; i < width; ++i) {
+        expected[i] += static_cast<double>(gradient[row * width + i]) * x[row * width + i] / std::sqrt(square + 1e-2);
+      }
+    }
+    for (size_t i = 0; i < width; ++i) CHECK(std::fabs(out[i] - expected[i]) < 1e-4);
+  }
+}
+
 TEST_CASE("the gradient of SiLU times a factor equals central differences, and is finite far out") {
   ThreadPool pool(2);
   for (size_t count : {1, 17, 40003}) {
