@@ -347,8 +347,8 @@ export interface NativeAddon {
   siluMultiply(gate: Float32Array, up: Float32Array, out: Float32Array): void
   /** gate and up become the gradients at themselves, for that at siluMultiply's output. */
   siluMultiplyBackward(gate: Float32Array, up: Float32Array, gradient: Float32Array): void
-  /** out[row] = mean square of a row of `width` values, out.length rows. */
-  rowMeanSquares(x: Float32Array, width: number, out: Float32Array): void
+  /** out[row] = sum of squares of a row of `width` values, out.length rows. */
+  rowSquaredNorms(x: Float32Array, width: number, out: Float32Array): void
   /** x += y. */
   addInPlace(x: Float32Array, y: Float32Array): void
   /**

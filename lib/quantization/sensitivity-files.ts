@@ -17,21 +17,21 @@ import type { ActivationStore } from './activation-store.js'
 /** How the loss depends on one weight matrix W (out x in). g is the gradient of the loss at W's output for one token. */
 export interface ProjectionSensitivity {
   /**
-   * F = E[mean_o(g_o^2) x x^T], in x in: a small change dW adds tr(dW F dW^T) / 2 to the loss, in nats a token, where g has no
+   * F = E[|g|^2 x x^T], in x in: a small change dW adds tr(dW F dW^T) / (2 out) to the loss, in nats a token, where g has no
    * preferred direction. Not normalised: comparable between layers.
    */
   inputHessian: Float64Array
   /** G = E[g g^T], out x out; absent where it was not asked for. */
   outputHessian?: Float64Array
-  /** E[mean_o(g_o^2)] = tr(G) / out. */
-  meanSquaredGradient: number
+  /** E[|g|^2] = tr(G). */
+  squaredGradient: number
 }
 
 /** The same while it is being gathered. */
 export interface ProjectionMoments {
   input: Hessian
   output?: Hessian
-  meanSquaredGradient: number
+  squaredGradient: number
 }
 
 const gradientsName = /^gradients-(\d+)\.safetensors$/
@@ -53,12 +53,12 @@ export class SensitivityFiles {
   async writeBlock(layer: number, moments: ReadonlyMap<ProjectionName, ProjectionMoments>): Promise<void> {
     const tensors: TensorToWrite[] = []
     const squares: Record<string, number> = {}
-    for (const [name, { input, output, meanSquaredGradient }] of moments) {
+    for (const [name, { input, output, squaredGradient }] of moments) {
       tensors.push(triangle(`${name}.input_hessian`, input))
       if (output !== undefined) tensors.push(triangle(`${name}.output_hessian`, output))
-      squares[name] = meanSquaredGradient
+      squares[name] = squaredGradient
     }
-    await this.#write(this.#blockPath(layer), tensors, [['mean_squared_gradients', JSON.stringify(squares)]])
+    await this.#write(this.#blockPath(layer), tensors, [['squared_gradients', JSON.stringify(squares)]])
   }
 
   /** Throws FILE_NOT_FOUND or INVALID_FILE. */
@@ -70,12 +70,12 @@ export class SensitivityFiles {
       }
       const inputHessian = await matrix(`${name}.input_hessian`)
       if (inputHessian === undefined) throw new PyramidionError('INVALID_FILE', `${file.path}: has no ${name}`)
-      const meanSquaredGradient = squaresOf(header)[name]
-      return { inputHessian, outputHessian: await matrix(`${name}.output_hessian`), meanSquaredGradient }
+      const squaredGradient = squaresOf(header)[name]
+      return { inputHessian, outputHessian: await matrix(`${name}.output_hessian`), squaredGradient }
     })
   }
 
-  async readMeanSquaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
+  async readSquaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
     return this.#reading(this.#blockPath(layer), async (_, header) => squaresOf(header))
   }
 
@@ -153,7 +153,7 @@ export class SensitivityFiles {
 }
 
 function squaresOf(header: SafetensorsHeader): Record<ProjectionName, number> {
-  const squares = JSON.parse(header.metadata.get('mean_squared_gradients') ?? '{}')
+  const squares = JSON.parse(header.metadata.get('squared_gradients') ?? '{}')
   return Object.fromEntries(projectionNames.map(name => [name, Number(squares[name])])) as Record<
     ProjectionName,
     number

@@ -33,8 +33,8 @@ export interface SensitivityOptions {
   /** Of the labels. */
   seed: number
   /**
-   * Gradients are heavy-tailed: in the first blocks one token of a window can have half of the sum of g^2. Those beyond `cap`
-   * times the window's median mean square are scaled down to it; unlimited by default, which keeps the moments exact.
+   * Gradients are heavy-tailed: in the first blocks one token of a window can have half of the sum of |g|^2. Those beyond `cap`
+   * times the window's median of |g|^2 are scaled down to it; unlimited by default, which keeps the moments exact.
    */
   cap?: number
   /** Whether E[g g^T] is gathered too, out x out doubles a layer; true by default. */
@@ -70,8 +70,8 @@ export class Sensitivity {
   }
 
   /** Of each projection of a block, without reading its matrices. */
-  meanSquaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
-    return this.files.readMeanSquaredGradients(layer)
+  squaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
+    return this.files.readSquaredGradients(layer)
   }
 }
 
@@ -158,14 +158,14 @@ class Measurement {
           const seen = moments.get(name) ?? {
             input: new Hessian(x.length / tokens),
             output: outputHessians ? new Hessian(width) : undefined,
-            meanSquaredGradient: 0,
+            squaredGradient: 0,
           }
           moments.set(name, seen)
           const squares = new Float32Array(tokens)
-          native.rowMeanSquares(g, width, squares)
+          native.rowSquaredNorms(g, width, squares)
           const limit = cap === undefined ? Number.POSITIVE_INFINITY : cap * medianOf(squares)
           const capped = squares.map(square => Math.min(square, limit))
-          seen.meanSquaredGradient += capped.reduce((sum, square) => sum + square, 0)
+          seen.squaredGradient += capped.reduce((sum, square) => sum + square, 0)
           seen.input.add(x, tokens, capped)
           seen.output?.add(
             g,
@@ -178,7 +178,7 @@ class Measurement {
       this.#advance(BACKWARD_COST, `sensitivity of block ${layer}`)
     })
     await this.#hidden[layer].close()
-    for (const seen of moments.values()) seen.meanSquaredGradient /= seen.input.tokens
+    for (const seen of moments.values()) seen.squaredGradient /= seen.input.tokens
     return moments
   }
 
@@ -217,7 +217,7 @@ function fingerprintOf(source: ModelSource, windows: Int32Array[], options: Sens
   const { seed, outputHessians = true, cap = null } = options
   const hash = createHash('sha256')
   const lengths = windows.map(window => window.length)
-  hash.update(JSON.stringify({ version: 1, source: source.fingerprint, seed, outputHessians, cap, lengths }))
+  hash.update(JSON.stringify({ version: 2, source: source.fingerprint, seed, outputHessians, cap, lengths }))
   for (const window of windows) hash.update(window)
   return hash.digest('hex')
 }

@@ -141,11 +141,11 @@ Napi::Value bind_add_in_place(Call& call) {
   return call.env().Undefined();
 }
 
-Napi::Value bind_row_mean_squares(Call& call) {
+Napi::Value bind_row_squared_norms(Call& call) {
   const size_t width = call.argument(1, "width").integer(1, kMostRows);
   const Span<float> out = call.argument(2, "out").array<float>();
   const Span<float> x = call.argument(0, "x").array<float>(checked_product(out.size, width, "x"));
-  row_mean_squares(x.data, width, out.size, out.data, shared_pool());
+  row_squared_norms(x.data, width, out.size, out.data, shared_pool());
   return call.env().Undefined();
 }
 
@@ -208,7 +208,7 @@ void register_model(Napi::Object exports) {
   export_function(exports, "siluMultiply", bind_silu_multiply);
   export_function(exports, "siluMultiplyBackward", bind_silu_multiply_backward);
   export_function(exports, "addInPlace", bind_add_in_place);
-  export_function(exports, "rowMeanSquares", bind_row_mean_squares);
+  export_function(exports, "rowSquaredNorms", bind_row_squared_norms);
   export_function(exports, "logitStatistics", bind_logit_statistics);
   export_function(exports, "sampledLabelGradient", bind_sampled_label_gradient);
   export_function(exports, "distillationGradient", bind_distillation_gradient);

@@ -34,7 +34,7 @@ function options(change: Partial<SensitivityOptions> = {}, memoryBytes = 1e6): S
   return { folder, space: new ActivationSpace(join(folder, 'activations'), memoryBytes), seed, ...change }
 }
 
-/** Sums over all windows of w a b^T in plain loops, w the mean square of `g` a token. */
+/** The moments of all windows in plain loops. */
 class PlainMoments {
   readonly #sums = new Map<string, { input: Float64Array; output: Float64Array; square: number }>()
   #tokens = 0
@@ -67,7 +67,7 @@ class PlainMoments {
     }
     this.#sums.set(key, sums)
     const rows = Array.from({ length: tokens }, (_, t) => g.slice(t * out, (t + 1) * out))
-    const squareOf = (row: Float32Array) => row.reduce((sum, value) => sum + value * value, 0) / out
+    const squareOf = (row: Float32Array) => row.reduce((sum, value) => sum + value * value, 0)
     const limit = this.cap * rows.map(squareOf).sort((a, b) => a - b)[tokens >> 1]
     for (const [t, row] of rows.entries()) {
       const shrink = Math.min(1, Math.sqrt(limit / squareOf(row)))
@@ -86,7 +86,7 @@ class PlainMoments {
     return {
       inputHessian: input.map(value => value / this.#tokens),
       outputHessian: output.map(value => value / this.#tokens),
-      meanSquaredGradient: square / this.#tokens,
+      squaredGradient: square / this.#tokens,
     }
   }
 }
@@ -104,15 +104,15 @@ function assertClose(found: Float64Array | undefined, expected: Float64Array, wh
 
 async function assertEquals(sensitivity: Sensitivity, expected: PlainMoments, layers: number): Promise<void> {
   for (let layer = 0; layer < layers; layer++) {
-    const squares = await sensitivity.meanSquaredGradients(layer)
+    const squares = await sensitivity.squaredGradients(layer)
     for (const name of projectionNames) {
       const what = `${layer} ${name}`
       const found = await sensitivity.of(layer, name)
-      const { inputHessian, outputHessian, meanSquaredGradient } = expected.of(layer, name)
+      const { inputHessian, outputHessian, squaredGradient } = expected.of(layer, name)
       assertClose(found.inputHessian, inputHessian, `${what}, inputs`)
       assertClose(found.outputHessian, outputHessian, `${what}, outputs`)
-      assert.ok(Math.abs(found.meanSquaredGradient / meanSquaredGradient - 1) < 1e-5, what)
-      assert.equal(squares[name], found.meanSquaredGradient)
+      assert.ok(Math.abs(found.squaredGradient / squaredGradient - 1) < 1e-5, what)
+      assert.equal(squares[name], found.squaredGradient)
     }
   }
 }
@@ -187,8 +187,8 @@ describe('Sensitivity', () => {
       const sensitivity = await Sensitivity.measure(source, windows, run)
       const expected = await PlainMoments.of(source, windows, cap)
       await assertEquals(sensitivity, expected, source.config.layers)
-      const uncapped = (await PlainMoments.of(source, windows)).of(0, 'mlp.up_proj').meanSquaredGradient
-      assert.ok(expected.of(0, 'mlp.up_proj').meanSquaredGradient < 0.95 * uncapped)
+      const uncapped = (await PlainMoments.of(source, windows)).of(0, 'mlp.up_proj').squaredGradient
+      assert.ok(expected.of(0, 'mlp.up_proj').squaredGradient < 0.95 * uncapped)
     }))
 
   it('does not take what another run left for its own', () =>
@@ -199,7 +199,7 @@ describe('Sensitivity', () => {
       const other = await Sensitivity.measure(source, windows, { ...run, seed: seed + 100 })
       assert.notDeepEqual(blockFiles(run.folder), before)
       await expectError(() => first.of(0, 'mlp.up_proj'), 'INVALID_FILE', /another run/)
-      assert.ok((await other.of(0, 'mlp.up_proj')).meanSquaredGradient > 0)
+      assert.ok((await other.of(0, 'mlp.up_proj')).squaredGradient > 0)
       assert.ok(!existsSync(join(run.folder, 'gradients-0.safetensors')))
     }))
 })

@@ -54,11 +54,11 @@ void silu_multiply(const float* gate, const float* up, float* out, size_t count,
   });
 }
 
-void row_mean_squares(const float* x, size_t width, size_t rows, float* out, ThreadPool& pool) {
+void row_squared_norms(const float* x, size_t width, size_t rows, float* out, ThreadPool& pool) {
   pool.parallel_for(rows, row_grain(width), [&](size_t first, size_t last) {
     for (size_t row = first; row < last; ++row) {
       const float* values = x + row * width;
-      out[row] = float_kernels().f32.dot(values, values, width) / static_cast<float>(width);
+      out[row] = float_kernels().f32.dot(values, values, width);
     }
   });
 }

@@ -19,8 +19,8 @@ void rotary(float* x, size_t tokens, size_t heads, size_t half, const float* cos
 // out = silu(gate) * up; out may be either.
 void silu_multiply(const float* gate, const float* up, float* out, size_t count, ThreadPool& pool);
 
-// out[row] = mean of the squares of a row of `width` values.
-void row_mean_squares(const float* x, size_t width, size_t rows, float* out, ThreadPool& pool);
+// out[row] = sum of the squares of a row of `width` values.
+void row_squared_norms(const float* x, size_t width, size_t rows, float* out, ThreadPool& pool);
 
 // x += y
 void add_in_place(float* x, const float* y, size_t count, ThreadPool& pool);
