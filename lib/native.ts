@@ -136,6 +136,14 @@ export interface NativeHessian {
   readonly tokens: number
 }
 
+export interface NativeDriftMoment {
+  /** Accumulates sum (x - y) z^T. x, y: tokens x width; z: tokens x inputWidth. */
+  add(x: Float32Array, y: Float32Array, z: Float32Array, tokens: number): void
+  /** width x inputWidth, row-major: the mean E[(x - y) z^T]. */
+  mean(): Float64Array
+  readonly tokens: number
+}
+
 export interface NativeLinear {
   /**
    * y (tokens x out) = W x + B (A x) + bias for x (tokens x in). `prepared`: x already went through the rotation and the
@@ -296,9 +304,29 @@ export interface NativeAddon {
    */
   conditionalVariancesAsync(hessian: Float64Array, size: number, ridge: number): Promise<Float64Array>
 
+  /** moment (rows x columns) times (hessian + ridge * mean diagonal * I)^-1; hessian: columns x columns, symmetric. */
+  ridgeRegressionAsync(
+    moment: Float64Array,
+    rows: number,
+    columns: number,
+    hessian: Float64Array,
+    ridge: number,
+  ): Promise<Float32Array>
+  /** out (rows x columns) += factor * a (rows x depth) b (depth x columns). */
+  addProductAsync(
+    a: Float32Array,
+    b: Float32Array,
+    rows: number,
+    depth: number,
+    columns: number,
+    factor: number,
+    out: Float32Array,
+  ): Promise<void>
+
   Rotation: new (parts: RotationParts) => NativeRotation
   ActivationQuantizer: new (width: number, settings: ActivationSettings) => NativeActivationQuantizer
   Hessian: new (width: number) => NativeHessian
+  DriftMoment: new (width: number, inputWidth: number) => NativeDriftMoment
   /** hessian: columns x columns, in the space of the values (rotated if they are). */
   PvqGuide: new (
     columns: number,

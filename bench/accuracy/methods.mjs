@@ -27,6 +27,7 @@ export const ablations = [
   { name: 'without either', settings: { ...full, advanced: { feedback: false, sweeps: 0 } } },
   { name: 'without column order', settings: { ...full, advanced: { ordered: false } } },
   { name: 'without guided search', settings: { ...full, advanced: { moves: 0 } } },
+  { name: 'without propagation', settings: { ...full, advanced: { propagation: false } } },
   { name: 'without guided rounding', settings: { ...full, rounding: 'nearest' } },
   { name: 'without low rank', settings: { ...full, rank: 0, lowRank: 'lqer' } },
 ]

@@ -7,13 +7,14 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { PyramidionError } from '../errors.js'
 import { syncFolderOf, writeFileDurably, writing } from './durable-write.js'
-import { describe } from './fields.js'
+import { describe, Fields } from './fields.js'
 import { quantizationMethod } from './huggingface-source.js'
 import { parseJsonObject } from './json-file.js'
 import type { TensorFormat } from './model-source.js'
 import { type Group, groupPath, preparePartial, readGroups, readSpooled } from './partial-folder.js'
+import { parseQuantizedMetadata } from './quantized-layout.js'
 import { quantizedTensors } from './quantized-parts.js'
-import type { StoredWeights } from './read-weights.js'
+import { readWeights, type StoredWeights } from './read-weights.js'
 import { indexFileName, singleFileName } from './safetensors-model.js'
 import { compareNames, type TensorToWrite, writeSafetensors } from './safetensors-writer.js'
 
@@ -75,6 +76,23 @@ export class CheckpointWriter {
   /** The note stored with a finished weight; undefined when there is none. */
   note(name: string): unknown {
     return this.groups.get(name)?.note
+  }
+
+  /** A quantized weight that is there already, as a reader of the finished folder will get it. */
+  async readQuantized(name: string): Promise<StoredWeights> {
+    const { path, tensors, entry } = this.groups.get(name) ?? {}
+    if (path === undefined || tensors === undefined || entry === undefined)
+      throw new PyramidionError('MISSING_TENSOR', `${this.partial}: has no quantized weight ${name}`)
+    const metadata = parseQuantizedMetadata(new Fields(parseJsonObject(entry, path), path))
+    return readWeights(
+      {
+        path,
+        tensors: new Map(tensors.map(tensor => [tensor.name, tensor])),
+        quantized: new Map([[name, metadata]]),
+        read: tensor => readSpooled(path, tensor),
+      },
+      name,
+    )
   }
 
   /** A folder for temporary files of the run, to be made where it is needed. It vanishes with the end of the run. */

@@ -16,6 +16,8 @@ interface Options {
   embeddingBits?: number
   calibration?: string
   activations?: Activations
+  calibrationTokens: number
+  calibrationMemory: number
   seed: number
   overwrite: boolean
   report: boolean
@@ -66,6 +68,18 @@ export function quantizeCommand(signal: AbortSignal): Command {
       'what inputs of linear layers are rounded to at run time: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L',
       activationsOption,
     )
+    .option(
+      '--calibration-tokens <n>',
+      'how much of the text is used, spread evenly',
+      integerOption(1, 2 ** 30),
+      65_536,
+    )
+    .option(
+      '--calibration-memory <MiB>',
+      'memory for hidden states of the text; the rest goes to a file beside the output',
+      integerOption(0, 2 ** 30),
+      1024,
+    )
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--no-report', 'leave out report.html and report.json')
@@ -91,6 +105,8 @@ Examples:
         calibration:
           options.calibration === undefined ? undefined : await readText(options.calibration, '--calibration'),
         activations: options.activations,
+        calibrationTokens: options.calibrationTokens,
+        calibrationMemory: options.calibrationMemory * 2 ** 20,
         seed: options.seed,
         overwrite: options.overwrite,
         report: options.report,

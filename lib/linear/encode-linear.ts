@@ -56,8 +56,11 @@ export async function encodeLinear(weight: DenseWeights, options: EncodeLinearOp
   return { stored, ...(await remainingError(weight, stored)) }
 }
 
-/** What the stored layer, decoded as a whole, gets wrong. */
-async function remainingError(weight: DenseWeights, stored: StoredWeights) {
+/** What the stored layer, decoded as a whole, gets wrong: W minus the effective matrix, and its relative squared norm. */
+export async function remainingError(
+  weight: DenseWeights,
+  stored: StoredWeights,
+): Promise<{ error: Float32Array; relativeSquaredError: number }> {
   const error = await decodeAllAsync(weight)
   const effective = await new QuantizedLinear(stored).dequantizeAsync()
   let squares = 0

@@ -4,19 +4,53 @@
  */
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
+import type { StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
 import { native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
 import type { Workspace } from './workspace.js'
 
-/** The four inputs of a block's linear layers: of q/k/v, of o, of gate/up, of down. */
-export type LinearInput = 'attention' | 'attentionOutput' | 'mlp' | 'mlpDown'
+/** The four inputs of a block's linear layers, in the order of computation: of q/k/v, of o, of gate/up, of down. */
+export const linearInputs = ['attention', 'attentionOutput', 'mlp', 'mlpDown'] as const
+export type LinearInput = (typeof linearInputs)[number]
 
 /** Sees an input of linear layers as the model has it: tokens x width, valid only during the call, not to be changed. */
 export type InputHook = (input: LinearInput, x: Float32Array, tokens: number) => void
 
-type ProjectionName = 'query' | 'key' | 'value' | 'output' | 'gate' | 'up' | 'down'
+/** The linear layers, by the name of their weight inside the block. */
+const projectionNames = {
+  query: 'self_attn.q_proj',
+  key: 'self_attn.k_proj',
+  value: 'self_attn.v_proj',
+  output: 'self_attn.o_proj',
+  gate: 'mlp.gate_proj',
+  up: 'mlp.up_proj',
+  down: 'mlp.down_proj',
+} as const
+type ProjectionName = keyof typeof projectionNames
+
+const projectionsOf: Record<LinearInput, readonly ProjectionName[]> = {
+  attention: ['query', 'key', 'value'],
+  attentionOutput: ['output'],
+  mlp: ['gate', 'up'],
+  mlpDown: ['down'],
+}
+
+const weightName = (layer: number, name: ProjectionName) => `model.layers.${layer}.${projectionNames[name]}.weight`
+
+/** Names of the weights that an input of a block feeds. */
+export function weightsFedBy(layer: number, input: LinearInput): string[] {
+  return projectionsOf[input].map(name => weightName(layer, name))
+}
+
+/** The block and the input that feed a weight; undefined for any other tensor. */
+export function inputOf(weight: string): { layer: number; input: LinearInput } | undefined {
+  const [, digits] = /^model\.layers\.(\d+)\./.exec(weight) ?? []
+  const layer = Number(digits)
+  const input = linearInputs.find(candidate => weightsFedBy(layer, candidate).includes(weight))
+  return input && { layer, input }
+}
 
 /** The layers of a block, for what else is computed with them (block-gradient.ts). */
 export interface BlockParts extends Record<ProjectionName, Projection> {
@@ -24,6 +58,14 @@ export interface BlockParts extends Record<ProjectionName, Projection> {
   mlpNorm: Float32Array
   queryNorm?: Float32Array
   keyNorm?: Float32Array
+}
+
+/** Positions past .. past + tokens - 1 of a text; `cache` holds the positions before and has room for these. */
+export interface BlockPass {
+  tokens: number
+  past: number
+  cache: LayerCache
+  workspace: Workspace
 }
 
 export class Block {
@@ -49,20 +91,31 @@ export class Block {
     const { config } = source
     const prefix = `model.layers.${layer}.`
     const vector = (name: string) => readVector(source, prefix + name, signal)
-    const linear = (name: string, bias: boolean) => Projection.load(source, prefix + name, bias, signal, activations)
+    const linear = (name: ProjectionName, bias: boolean) =>
+      Projection.load(source, prefix + projectionNames[name], bias, signal, activations)
     return new Block(config, layer, {
       attentionNorm: await vector('input_layernorm.weight'),
-      query: await linear('self_attn.q_proj', config.queryKeyValueBias),
-      key: await linear('self_attn.k_proj', config.queryKeyValueBias),
-      value: await linear('self_attn.v_proj', config.queryKeyValueBias),
+      query: await linear('query', config.queryKeyValueBias),
+      key: await linear('key', config.queryKeyValueBias),
+      value: await linear('value', config.queryKeyValueBias),
       queryNorm: config.queryKeyNorm ? await vector('self_attn.q_norm.weight') : undefined,
       keyNorm: config.queryKeyNorm ? await vector('self_attn.k_norm.weight') : undefined,
-      output: await linear('self_attn.o_proj', config.attentionOutputBias),
+      output: await linear('output', config.attentionOutputBias),
       mlpNorm: await vector('post_attention_layernorm.weight'),
-      gate: await linear('mlp.gate_proj', config.mlpBias),
-      up: await linear('mlp.up_proj', config.mlpBias),
-      down: await linear('mlp.down_proj', config.mlpBias),
+      gate: await linear('gate', config.mlpBias),
+      up: await linear('up', config.mlpBias),
+      down: await linear('down', config.mlpBias),
     })
+  }
+
+  /** The same block with other weights in some of its linear layers, by the names of their weights. */
+  withWeights(replaced: ReadonlyMap<string, StoredWeights>): Block {
+    const parts = { ...this.parts }
+    for (const name of Object.keys(projectionNames) as ProjectionName[]) {
+      const stored = replaced.get(weightName(this.layer, name))
+      if (stored !== undefined) parts[name] = parts[name].withWeights(stored)
+    }
+    return new Block(this.config, this.layer, parts)
   }
 
   /** Bytes the weights of the linear layers occupy in memory. */
@@ -71,38 +124,46 @@ export class Block {
     return [query, key, value, output, gate, up, down].reduce((sum, { linear }) => sum + linear.bytes, 0)
   }
 
-  /**
-   * Runs the block in place on x (tokens x hidden), the residual stream of positions past .. past + tokens - 1. `cache`
-   * holds the positions before and has room for these.
-   */
-  forward(
-    x: Float32Array,
-    tokens: number,
-    cache: LayerCache,
-    past: number,
-    workspace: Workspace,
-    hook?: InputHook,
-  ): void {
-    this.#attend(x, tokens, cache, past, workspace, hook)
-    this.#feedForward(x, tokens, workspace, hook)
+  /** Runs the block in place on x (tokens x hidden), the residual stream. */
+  forward(x: Float32Array, pass: BlockPass, hook?: InputHook): void {
+    const { tokens } = pass
+    const attentionInput = this.attentionInput(x, pass)
+    hook?.('attention', attentionInput, tokens)
+    const attended = this.attend(attentionInput, pass)
+    hook?.('attentionOutput', attended, tokens)
+    this.addAttention(x, attended, pass)
+    const mlpInput = this.mlpInput(x, pass)
+    hook?.('mlp', mlpInput, tokens)
+    const gated = this.gate(mlpInput, pass)
+    hook?.('mlpDown', gated, tokens)
+    this.addMlp(x, gated, pass)
   }
 
-  #attend(x: Float32Array, tokens: number, cache: LayerCache, past: number, workspace: Workspace, hook?: InputHook) {
+  // The steps of forward, each up to an input of linear layers or to the end of a residual branch. What they return is a
+  // buffer of the workspace, valid until the next step.
+
+  /** The input of q, k and v: x, normed. */
+  attentionInput(x: Float32Array, { tokens, workspace }: BlockPass): Float32Array {
+    const { normed } = workspace.buffers(tokens)
+    native.rmsNorm(x, this.parts.attentionNorm, this.config.rmsNormEpsilon, tokens, normed)
+    return normed
+  }
+
+  /** The input of o: what attention makes of its input, which it may change. */
+  attend(input: Float32Array, { tokens, past, cache, workspace }: BlockPass): Float32Array {
     const { heads, keyValueHeads, headDimension, rmsNormEpsilon, attentionWindows } = this.config
-    const { attentionNorm, query, key, value, queryNorm, keyNorm, output } = this.parts
-    const { normed, query: queries, attended } = workspace.buffers(tokens)
+    const { query, key, value, queryNorm, keyNorm } = this.parts
+    const { query: queries, attended } = workspace.buffers(tokens)
     const width = keyValueHeads * headDimension
     // Keys and values are computed where they stay.
     const keys = cache.keys.subarray(past * width, (past + tokens) * width)
     const values = cache.values.subarray(past * width, (past + tokens) * width)
 
-    native.rmsNorm(x, attentionNorm, rmsNormEpsilon, tokens, normed)
-    hook?.('attention', normed, tokens)
-    this.#prepareAttention?.(normed, tokens)
+    this.#prepareAttention?.(input, tokens)
     const prepared = this.#prepareAttention !== undefined
-    query.forward(normed, tokens, queries, prepared)
-    key.forward(normed, tokens, keys, prepared)
-    value.forward(normed, tokens, values, prepared)
+    query.forward(input, tokens, queries, prepared)
+    key.forward(input, tokens, keys, prepared)
+    value.forward(input, tokens, values, prepared)
     if (queryNorm) native.rmsNorm(queries, queryNorm, rmsNormEpsilon, tokens * heads, queries)
     if (keyNorm) native.rmsNorm(keys, keyNorm, rmsNormEpsilon, tokens * keyValueHeads, keys)
     const { cosine, sine } = workspace.rotary.tables(past, tokens)
@@ -115,23 +176,39 @@ export class Block {
       { tokens, past, heads, keyValueHeads, headDimension, window: attentionWindows[this.layer] },
       attended,
     )
-    hook?.('attentionOutput', attended, tokens)
-    output.forward(attended, tokens, normed)
+    return attended
+  }
+
+  /** x += o(attended). */
+  addAttention(x: Float32Array, attended: Float32Array, { tokens, workspace }: BlockPass): void {
+    const { normed } = workspace.buffers(tokens)
+    this.parts.output.forward(attended, tokens, normed)
     native.addInPlace(x, normed)
   }
 
-  #feedForward(x: Float32Array, tokens: number, workspace: Workspace, hook?: InputHook) {
-    const { mlpNorm, gate, up, down } = this.parts
-    const { normed, gate: gated, up: raised } = workspace.buffers(tokens)
-    native.rmsNorm(x, mlpNorm, this.config.rmsNormEpsilon, tokens, normed)
-    hook?.('mlp', normed, tokens)
-    this.#prepareMlp?.(normed, tokens)
+  /** The input of gate and up: x, normed. */
+  mlpInput(x: Float32Array, { tokens, workspace }: BlockPass): Float32Array {
+    const { normed } = workspace.buffers(tokens)
+    native.rmsNorm(x, this.parts.mlpNorm, this.config.rmsNormEpsilon, tokens, normed)
+    return normed
+  }
+
+  /** The input of down: silu(gate) * up of the MLP's input, which it may change. */
+  gate(input: Float32Array, { tokens, workspace }: BlockPass): Float32Array {
+    const { gate, up } = this.parts
+    const { gate: gated, up: raised } = workspace.buffers(tokens)
+    this.#prepareMlp?.(input, tokens)
     const prepared = this.#prepareMlp !== undefined
-    gate.forward(normed, tokens, gated, prepared)
-    up.forward(normed, tokens, raised, prepared)
+    gate.forward(input, tokens, gated, prepared)
+    up.forward(input, tokens, raised, prepared)
     native.siluMultiply(gated, raised, gated)
-    hook?.('mlpDown', gated, tokens)
-    down.forward(gated, tokens, normed)
+    return gated
+  }
+
+  /** x += down(gated). */
+  addMlp(x: Float32Array, gated: Float32Array, { tokens, workspace }: BlockPass): void {
+    const { normed } = workspace.buffers(tokens)
+    this.parts.down.forward(gated, tokens, normed)
     native.addInPlace(x, normed)
   }
 }

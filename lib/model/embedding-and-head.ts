@@ -1,6 +1,7 @@
 /** The first and last layers of a model, without the blocks between them: ids to hidden states, hidden states to logits. */
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
+import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { native } from '../native.js'
 import { Projection, readVector } from './projection.js'
@@ -20,6 +21,11 @@ export class EmbeddingAndHead {
     const { config } = source
     const output = config.tieWordEmbeddings ? embedding : await Projection.load(source, 'lm_head', false, signal)
     return new EmbeddingAndHead(config, embedding, output, await readVector(source, 'model.norm.weight', signal))
+  }
+
+  /** The same with another embedding; a head that is tied to it keeps its weights. */
+  withEmbedding(stored: StoredWeights): EmbeddingAndHead {
+    return new EmbeddingAndHead(this.config, this.embedding.withWeights(stored), this.output, this.norm)
   }
 
   /** Bytes the weights occupy in memory. */

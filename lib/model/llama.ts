@@ -87,7 +87,8 @@ export class Llama {
       cache.reserve(some.length)
       for (const [layer, block] of this.#blocks.entries()) {
         poll?.()
-        block.forward(hidden, some.length, cache.layers[layer], cache.length, this.#workspace, hook)
+        const pass = { tokens: some.length, past: cache.length, cache: cache.layers[layer], workspace: this.#workspace }
+        block.forward(hidden, pass, hook)
       }
       cache.advance(some.length)
       yield { start, tokens: some.length, hidden }

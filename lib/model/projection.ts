@@ -1,7 +1,7 @@
 /** One linear layer of the graph, plain or quantized, and the reading of vectors (norms, biases) that go with them. */
 import type { ModelSource } from '../checkpoint/model-source.js'
 import type { RotationMetadata } from '../checkpoint/quantized-metadata.js'
-import { readWeights } from '../checkpoint/read-weights.js'
+import { readWeights, type StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
 import { sharedRotation } from '../linear/rotation.js'
@@ -15,6 +15,7 @@ export class Projection {
     /** Null when the stored matrix takes inputs as they are. */
     readonly rotation: RotationMetadata | null,
     readonly activations: Activations,
+    private readonly bias?: Float32Array,
   ) {}
 
   /**
@@ -28,15 +29,24 @@ export class Projection {
     signal?: AbortSignal,
     activations: Activations = 'float',
   ): Promise<Projection> {
-    const { weights, rotation, lowRank } = await readWeights(source, `${name}.weight`, signal)
+    const stored = await readWeights(source, `${name}.weight`, signal)
+    return Projection.#of(stored, activations, bias ? await readVector(source, `${name}.bias`, signal) : undefined)
+  }
+
+  static #of({ weights, rotation, lowRank }: StoredWeights, activations: Activations, bias?: Float32Array): Projection {
     const linear = new native.Linear({
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
       lowRank,
-      bias: bias ? await readVector(source, `${name}.bias`, signal) : undefined,
+      bias,
     })
-    return new Projection(linear, weights.columns, weights.rows, rotation, activations)
+    return new Projection(linear, weights.columns, weights.rows, rotation, activations, bias)
+  }
+
+  /** The same layer, its bias included, with other weights. */
+  withWeights(stored: StoredWeights): Projection {
+    return Projection.#of(stored, this.activations, this.bias)
   }
 
   /** y (tokens x out) = W x + bias for x (tokens x in); `prepared`: x went through {@link commonPreparation} already. */

@@ -27,17 +27,18 @@ export class ActivationSpace {
   }
 
   /**
-   * A store of entries of these numbers of values. Its first entries get what is left of the memory, for as long as it lives.
+   * A store of entries of at most these numbers of values. Its first entries get what is left of the memory, for as long as
+   * it lives.
    * @param name of its file, different from those of the other stores in use.
    */
-  store(name: string, lengths: readonly number[]): ActivationStore {
+  store(name: string, capacities: readonly number[]): ActivationStore {
     let kept = 0
     let bytes = 0
-    while (kept < lengths.length && bytes + lengths[kept] * FLOAT_BYTES <= this.#free) {
-      bytes += lengths[kept++] * FLOAT_BYTES
+    while (kept < capacities.length && bytes + capacities[kept] * FLOAT_BYTES <= this.#free) {
+      bytes += capacities[kept++] * FLOAT_BYTES
     }
     this.#free -= bytes
-    const store = new ActivationStore(join(this.folder, name), lengths, kept, () => {
+    const store = new ActivationStore(join(this.folder, name), capacities, kept, () => {
       this.#free += bytes
     })
     this.#stores.push(store)
@@ -54,62 +55,78 @@ export class ActivationSpace {
 /** Float32 entries that can be written and read in any order. Made by {@link ActivationSpace.store}. */
 export class ActivationStore {
   readonly #entries: (Float32Array | undefined)[]
-  /** Where each entry starts in the file, in bytes; and their end. */
+  /** Where each entry starts in the file, in bytes. */
   readonly #positions: number[]
-  readonly #written: boolean[]
+  /** How many values each entry has. */
+  readonly #lengths: (number | undefined)[]
   #file?: FileHandle
   #closed = false
 
   /** @internal `kept` entries stay in memory. */
   constructor(
     private readonly path: string,
-    private readonly lengths: readonly number[],
+    private readonly capacities: readonly number[],
     private readonly kept: number,
     private readonly onClose: () => void,
   ) {
     this.#entries = new Array(kept)
-    this.#written = new Array(lengths.length).fill(false)
+    this.#lengths = new Array(capacities.length)
     let position = 0
-    this.#positions = lengths.map((length, entry) => {
+    this.#positions = capacities.map((capacity, entry) => {
       const start = position
-      if (entry >= kept) position += length * FLOAT_BYTES
+      if (entry >= kept) position += capacity * FLOAT_BYTES
       return start
     })
   }
 
   /** Number of entries. */
   get count(): number {
-    return this.lengths.length
+    return this.capacities.length
   }
 
-  /** Values of an entry. */
+  /** Values of an entry. Throws EMPTY when it was never written. */
   lengthOf(entry: number): number {
-    return this.lengths[entry]
+    const length = this.#lengths[entry]
+    if (length === undefined) throw new PyramidionError('EMPTY', `${this.path}: entry ${entry} was never written`)
+    return length
   }
 
-  /** Copies `values` to an entry. Throws INVALID_SHAPE for another length than the entry's, WRITE_FAILED, DISPOSED. */
+  /** Makes an entry a copy of `values`. Throws INVALID_SHAPE when they are more than it may have, WRITE_FAILED, DISPOSED. */
   async write(entry: number, values: Float32Array): Promise<void> {
-    this.#check(entry, values.length)
+    this.#checkOpen()
+    if (!(values.length <= this.capacities[entry])) {
+      throw new PyramidionError(
+        'INVALID_SHAPE',
+        `${this.path}: entry ${entry} of ${this.count} takes ${this.capacities[entry] ?? 'no'} values, got ${values.length}`,
+      )
+    }
     if (entry < this.kept) {
-      this.#entries[entry] ??= new Float32Array(values.length)
+      this.#entries[entry] ??= new Float32Array(this.capacities[entry])
       this.#entries[entry].set(values)
     } else {
       this.#file ??= await createFile(this.path)
       await writeAt(this.#file, values, this.#positions[entry], this.path)
     }
-    this.#written[entry] = true
+    this.#lengths[entry] = values.length
   }
 
   /**
-   * Copies an entry to `values`. Throws INVALID_SHAPE for another length than the entry's, EMPTY for an entry that was never
-   * written, INVALID_FILE when the file lost it, DISPOSED.
+   * Copies an entry to `values`, by default an array of its length. Throws EMPTY for an entry that was never written,
+   * INVALID_SHAPE when it has another length, INVALID_FILE when the file lost it, DISPOSED.
    */
-  async read(entry: number, values = new Float32Array(this.lengths[entry])): Promise<Float32Array> {
-    this.#check(entry, values.length)
-    if (!this.#written[entry]) throw new PyramidionError('EMPTY', `${this.path}: entry ${entry} was never written`)
-    if (entry < this.kept) values.set(this.#entries[entry]!)
-    else await readAt(this.#file!, values, this.#positions[entry], this.path)
-    return values
+  async read(entry: number, values?: Float32Array): Promise<Float32Array> {
+    this.#checkOpen()
+    const length = this.lengthOf(entry)
+    const target = values ?? new Float32Array(length)
+    if (target.length !== length) {
+      throw new PyramidionError(
+        'INVALID_SHAPE',
+        `${this.path}: entry ${entry} has ${length} values, not ${target.length}`,
+      )
+    }
+    if (entry < this.kept) target.set(this.#entries[entry]!.subarray(0, length))
+    else await readAt(this.#file!, target, this.#positions[entry], this.path)
+    return target
   }
 
   /** Gives the memory back and removes the file. Calling it again does nothing. */
@@ -123,14 +140,8 @@ export class ActivationStore {
     await rm(this.path, { force: true })
   }
 
-  #check(entry: number, length: number): void {
+  #checkOpen(): void {
     if (this.#closed) throw new PyramidionError('DISPOSED', `${this.path}: the store was closed`)
-    if (length !== this.lengths[entry]) {
-      throw new PyramidionError(
-        'INVALID_SHAPE',
-        `${this.path}: entry ${entry} of ${this.count} has ${this.lengths[entry] ?? 'no'} values, got ${length}`,
-      )
-    }
   }
 }
 

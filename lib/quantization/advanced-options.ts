@@ -10,10 +10,13 @@ import { checkInteger } from '../quantizers/matrix-values.js'
 export interface AdvancedOptions extends Partial<GuideSettings> {
   /** Rotate the inputs of PVQ layers. Default true. */
   rotation?: boolean
+  /** Calibrate with the inputs that the quantized model has, and correct for their drift. Default true. */
+  propagation?: boolean
 }
 
 const checks: Record<keyof AdvancedOptions, (name: string, value: unknown) => void> = {
   rotation: checkBoolean,
+  propagation: checkBoolean,
   feedback: checkBoolean,
   ordered: checkBoolean,
   moves: (name, value) => checkInteger(name, value as number, 0, 1000),

@@ -5,18 +5,22 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import { openModel } from '../checkpoint/open-model.js'
 import { readWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
-import { chooseRank } from '../linear/automatic-rank.js'
-import { encodeLinear } from '../linear/encode-linear.js'
-import type { Hessian } from '../linear/hessian.js'
-import { linearTensors } from '../linear/linear-tensors.js'
 import { checkTensors } from '../model/tensor-requirements.js'
 import { type DenseFormat, type DenseWeights, native } from '../native.js'
-import { storedBits } from '../quantizers/stored-bits.js'
 import type { JobContext } from '../worker/job.js'
-import { Calibration, calibrationWindows, hessianOf } from './calibration.js'
+import { ActivationSpace } from './activation-store.js'
+import { Calibration } from './calibration.js'
+import { calibrationWindows } from './calibration-windows.js'
+import { STEPS } from './propagation.js'
+import { quantizeLayer } from './quantize-layer.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
-import { planTensors, sizeOf, type TensorPlan } from './quantize-plan.js'
+import { planTensors, sizeOf, type TensorPlan, type TensorTarget } from './quantize-plan.js'
 import { quantizationReport, reportFiles } from './report.js'
+import { WorkMeter } from './work-meter.js'
+
+/** Work of copying a weight, and of calibrating it with one token, as a share of rounding it; roughly. */
+const COPYING = 0.02
+const CALIBRATION = 1 / 25_000
 
 /** See quantizeModel. */
 export async function run(payload: QuantizePayload, context: JobContext): Promise<QuantizeModelResult> {
@@ -26,7 +30,9 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
     const plan = planTensors(source.config, payload)
     const guided = payload.quantizer === 'pvq' && payload.rounding === 'guided'
     const calibrated = (guided || payload.rank !== 0) && payload.calibration.length > 0
-    const windows = calibrated ? await calibrationWindows(source, payload.calibration) : undefined
+    const windows = calibrated
+      ? await calibrationWindows(source, payload.calibration, payload.calibrationTokens)
+      : undefined
     const writer = await CheckpointWriter.open({
       output: payload.output,
       overwrite: payload.overwrite,
@@ -35,7 +41,7 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
       quantization: description(payload),
     })
     try {
-      return await new ModelQuantizer(source, payload, context, writer).run(plan, windows)
+      return await new ModelQuantizer(source, payload, context, writer, plan, windows).run()
     } catch (error) {
       // What an aborted run has finished is kept for the next one; a run that cannot succeed leaves nothing.
       await writer.abort({ keep: error instanceof PyramidionError && error.code === 'ABORTED' })
@@ -56,7 +62,7 @@ function checkSource(source: ModelSource): void {
 /** Equal for runs that end in the same bytes. */
 function fingerprint(
   source: ModelSource,
-  { source: _path, output, overwrite, report, ...settings }: QuantizePayload,
+  { source: _path, output, overwrite, report, calibrationMemory, ...settings }: QuantizePayload,
 ): string {
   return createHash('sha256')
     .update(JSON.stringify([source.fingerprint, settings]))
@@ -91,39 +97,51 @@ function description({
 /** One run over all tensors. */
 class ModelQuantizer {
   readonly #started = performance.now()
-  #done = 0
   #storedBits = 0
   readonly #reports: { role: string; report: LayerReport }[] = []
+  readonly #meter: WorkMeter
+  readonly #calibration?: Calibration
 
   constructor(
     private readonly source: ModelSource,
     private readonly payload: QuantizePayload,
     private readonly context: JobContext,
     private readonly writer: CheckpointWriter,
-  ) {}
+    private readonly plan: TensorPlan[],
+    windows: Int32Array[] | undefined,
+  ) {
+    const work = plan.reduce((sum, tensor) => sum + workOf(tensor), 0)
+    const calibrationWork = windows === undefined ? 0 : calibrationWorkOf(plan, windows)
+    this.#meter = new WorkMeter(work + calibrationWork, progress => context.progress(progress))
+    if (windows === undefined) return
+    const steps = source.config.layers * STEPS * windows.length
+    this.#calibration = new Calibration(source, windows, {
+      space: new ActivationSpace(writer.scratch, payload.calibrationMemory),
+      quantizedWeights:
+        (payload.advanced.propagation ?? true)
+          ? async name => (this.#isQuantized(name) ? writer.readQuantized(name) : undefined)
+          : undefined,
+      onWindow: layer => {
+        context.throwIfAborted()
+        this.#meter.add(calibrationWork / steps, `calibrating block ${layer}`)
+      },
+      signal: context.signal,
+    })
+  }
 
-  async run(plan: TensorPlan[], windows?: Int32Array[]): Promise<QuantizeModelResult> {
-    const { signal } = this.context
-    const calibration = windows && (await Calibration.start(this.source, windows, signal))
-    const total = plan.reduce((sum, tensor) => sum + sizeOf(tensor), 0)
-    let layer = -1
-    let statistics: Awaited<ReturnType<Calibration['block']>> | undefined
-    for (const tensor of plan) {
-      this.context.throwIfAborted()
-      const next = layerOf(tensor.name)
-      if (calibration !== undefined && next !== undefined && next !== layer) {
-        layer = next
-        this.context.progress({ done: this.#done, total, label: `calibrating block ${layer}` })
-        statistics = await calibration.block(layer, () => this.context.throwIfAborted(), signal)
+  async run(): Promise<QuantizeModelResult> {
+    try {
+      for (const tensor of this.plan) {
+        this.context.throwIfAborted()
+        if (tensor.target === undefined) await this.#keep(tensor)
+        else await this.#quantize(tensor, tensor.target)
+        this.#meter.add(workOf(tensor), tensor.name)
       }
-      const hessian = statistics && hessianOf(tensor.name, statistics)
-      if (tensor.target === undefined) await this.#keep(tensor)
-      else await this.#quantize(tensor, tensor.target, total, hessian)
-      this.#done += sizeOf(tensor)
-      this.context.progress({ done: this.#done, total, label: tensor.name })
+    } finally {
+      await this.#calibration?.close()
     }
     const result = (bytes: number): QuantizeModelResult => ({
-      ...this.#means(total),
+      ...this.#means(),
       bytes,
       seconds: (performance.now() - this.#started) / 1000,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
@@ -132,6 +150,7 @@ class ModelQuantizer {
     const { bytes } = await this.writer.finalize(bytes =>
       this.payload.report ? reportFiles(quantizationReport(this.source, this.payload, result(bytes))) : new Map(),
     )
+    this.#meter.finish('done')
     return result(bytes)
   }
 
@@ -147,52 +166,36 @@ class ModelQuantizer {
     this.#storedBits += 8 * (this.writer.note(name) as number)
   }
 
-  async #quantize(
-    { name, shape, role }: TensorPlan,
-    target: NonNullable<TensorPlan['target']>,
-    total: number,
-    hessian: Hessian | undefined,
-  ): Promise<void> {
-    const [rows, columns] = shape
+  #isQuantized(name: string): boolean {
+    return this.plan.some(tensor => tensor.name === name && tensor.target !== undefined)
+  }
+
+  async #quantize(tensor: TensorPlan, target: TensorTarget): Promise<void> {
+    const { name, shape, role } = tensor
     if (!this.writer.has(name)) {
+      const { quantizer: quantizerName, lattice, rounding, lowRank, seed, advanced } = this.payload
+      const { rotation = true, propagation: _, ...guide } = advanced
+      const statistics = await this.#calibration?.statisticsOf(name)
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
-      const { quantizer, lattice, rounding, lowRank: method, seed, advanced } = this.payload
-      const { rotation = true, ...guide } = advanced
-      const size = rows * columns
-      const common = {
+      const { stored, report } = await quantizeLayer(weight, {
+        lattice,
         name,
-        hessian,
+        target,
+        quantizerName,
         rounding,
         guide,
-        rotationSeed: quantizer === 'pvq' && rotation ? seed : null,
+        lowRank,
+        rotationSeed: quantizerName === 'pvq' && rotation ? seed : null,
+        statistics,
         signal: this.context.signal,
-        onProgress: (progress: { done: number; total: number }) =>
-          this.context.progress({
-            done: this.#done + Math.floor((size * progress.done) / progress.total),
-            total: total,
-            label: name,
-          }),
-      }
-      const { rank } = target
-      const { stored, relativeSquaredError } =
-        rank === 'auto'
-          ? await chooseRank(weight, { ...common, rank, method, quantizerName: quantizer, lattice, bits: target.bits })
-          : await encodeLinear(weight, { ...common, quantizer: target.quantizer!, lowRank: { method, rank } })
-      const { metadata } = linearTensors(stored)
-      const report: LayerReport = {
-        name,
-        rows,
-        columns,
-        bitsPerWeight: storedBits(metadata) / size,
-        rank: metadata.rank,
-        relativeSquaredError,
-        seconds: (performance.now() - started) / 1000,
-      }
-      await this.writer.addQuantized(name, stored, report)
+        onProgress: ({ done, total }) => this.#meter.within(workOf(tensor), done / total, name),
+      })
+      const seconds = (performance.now() - started) / 1000
+      await this.writer.addQuantized(name, stored, { ...report, seconds })
     }
     const report = this.writer.note(name) as LayerReport
-    this.#storedBits += report.bitsPerWeight * rows * columns
+    this.#storedBits += report.bitsPerWeight * sizeOf({ shape })
     this.#reports.push({ role, report })
   }
 
@@ -200,7 +203,8 @@ class ModelQuantizer {
     return this.#reports.map(({ report }) => report)
   }
 
-  #means(parameters: number): { bitsPerWeight: number; linearBitsPerWeight: number } {
+  #means(): { bitsPerWeight: number; linearBitsPerWeight: number } {
+    const parameters = this.plan.reduce((sum, tensor) => sum + sizeOf(tensor), 0)
     const linear = this.#reports.filter(({ role }) => role === 'linear').map(({ report }) => report)
     const weights = linear.reduce((sum, { rows, columns }) => sum + rows * columns, 0)
     const bits = linear.reduce((sum, { rows, columns, bitsPerWeight }) => sum + bitsPerWeight * rows * columns, 0)
@@ -208,10 +212,14 @@ class ModelQuantizer {
   }
 }
 
-/** The block a tensor belongs to. */
-function layerOf(name: string): number | undefined {
-  const [, layer] = /^model\.layers\.(\d+)\./.exec(name) ?? []
-  return layer === undefined ? undefined : Number(layer)
+/** Work in the unit of progress, weights rounded: what is kept is only copied. */
+function workOf(tensor: TensorPlan): number {
+  return tensor.target === undefined ? COPYING * sizeOf(tensor) : sizeOf(tensor)
+}
+
+function calibrationWorkOf(plan: TensorPlan[], windows: Int32Array[]): number {
+  const linear = plan.filter(({ role }) => role === 'linear').reduce((sum, tensor) => sum + sizeOf(tensor), 0)
+  return CALIBRATION * linear * windows.reduce((sum, window) => sum + window.length, 0)
 }
 
 async function widened(format: DenseFormat, shape: number[], data: Uint8Array): Promise<PlainTensor> {

@@ -33,8 +33,8 @@ export interface QuantizeModelOptions extends CallOptions {
   /** Quantizes the embedding and the head too, 1 to 8. By default they keep their precision. */
   embeddingBits?: number
   /**
-   * Text like what the model will read. PVQ codes are then rounded for the inputs that the layers see in it, and corrections
-   * are weighted by them. At most 65,536 tokens of it are used, spread evenly.
+   * Text like what the model will read. PVQ codes are then rounded for the inputs that the layers see in it, each layer also
+   * makes up for what was quantized before it, and low-rank corrections are weighted by the inputs.
    */
   calibration?: string | string[]
   /**
@@ -42,6 +42,10 @@ export interface QuantizeModelOptions extends CallOptions {
    * evaluate find it. Default `float`.
    */
   activations?: Activations
+  /** How many tokens of `calibration` are used at most, spread evenly. Default 65,536; more help a little, and take longer. */
+  calibrationTokens?: number
+  /** Bytes of memory for the model's hidden states over `calibration`; the rest goes to a file. Default 1 GiB. */
+  calibrationMemory?: number
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number
   /** Replace a model at `output`. Default false. */
@@ -65,6 +69,14 @@ export interface LayerReport {
   relativeSquaredError: number
   /** From reading it to its codes, in the run that made it. */
   seconds: number
+  /**
+   * With calibration, the expected squared error that rounding left in the layer's outputs, over that of the outputs:
+   * tr(D H D^T) / tr(T H T^T) with H = E[x x^T] of the inputs in the model as quantized so far, T the weights that were aimed at
+   * and D = T minus what is stored.
+   */
+  outputError?: number
+  /** The same if each group of weights were rounded by itself. Absent with a low-rank correction. */
+  nearestOutputError?: number
 }
 
 export interface QuantizeModelResult {
@@ -95,6 +107,8 @@ export interface QuantizePayload {
   embeddingBits?: number
   calibration: string[]
   activations: Activations
+  calibrationTokens: number
+  calibrationMemory: number
   seed: number
   overwrite: boolean
   report: boolean
@@ -126,6 +140,8 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     lowRank = 'lqer',
     calibration = [],
     activations = 'float',
+    calibrationTokens = 65_536,
+    calibrationMemory = 2 ** 30,
     seed = 0,
     overwrite = false,
     report = true,
@@ -140,6 +156,8 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   checkChoice('rounding', rounding, roundings)
   checkChoice('lowRank', lowRank, lowRankMethods)
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
+  checkInteger('calibrationTokens', calibrationTokens, 1, 2 ** 30)
+  checkInteger('calibrationMemory', calibrationMemory, 0, Number.MAX_SAFE_INTEGER)
   checkSeed(seed)
   checkActivations(activations)
   checkAdvanced(advanced)
@@ -157,6 +175,8 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     embeddingBits,
     calibration: texts,
     activations,
+    calibrationTokens,
+    calibrationMemory,
     seed,
     overwrite,
     report,

@@ -10,15 +10,18 @@ import type { QuantizePayload } from './quantize-model.js'
 /** What a tensor may take from the one before it, in bits a weight: small ones must not pay for large ones. */
 const LARGEST_CARRY = 0.05
 
+/** What a quantized tensor may take. */
+export interface TensorTarget {
+  /** Everything stored for it, in bits. */
+  bits: number
+  rank: number | 'auto'
+  /** Absent when the rank is not known yet. */
+  quantizer?: Quantizer
+}
+
 export interface TensorPlan extends TensorRequirement {
   /** Absent for a tensor that is kept. */
-  target?: {
-    /** Everything stored for it, in bits. */
-    bits: number
-    rank: number | 'auto'
-    /** Absent when the rank is not known yet. */
-    quantizer?: Quantizer
-  }
+  target?: TensorTarget
 }
 
 /** Number of values. */

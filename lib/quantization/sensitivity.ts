@@ -126,7 +126,7 @@ class Measurement {
       const block = await Block.load(source, layer, signal)
       await this.#eachWindow(this.#newHidden(), async ({ window, store }) => {
         const hidden = await this.#hidden[layer].read(window)
-        block.forward(hidden, windows[window].length, cache.layers[0], 0, workspace)
+        block.forward(hidden, { tokens: windows[window].length, past: 0, cache: cache.layers[0], workspace })
         await store.write(window, hidden)
         this.#advance(1, `reading block ${layer}`)
       })
@@ -137,7 +137,7 @@ class Measurement {
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
       const hidden = await this.#hidden[top].read(window)
       const tokens = windows[window].length
-      block.forward(hidden, tokens, cache.layers[0], 0, workspace)
+      block.forward(hidden, { tokens, past: 0, cache: cache.layers[0], workspace })
       const gradient = new Float32Array(hidden.length)
       head.sampledLabels(hidden, tokens, new RandomSource(this.options.seed + window), gradient)
       await store.write(window, gradient)

@@ -9,6 +9,7 @@ static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pyramidion::register_matrices(exports);
   pyramidion::register_linear(exports);
   pyramidion::register_linalg(exports);
+  pyramidion::register_drift(exports);
   pyramidion::register_model(exports);
   pyramidion::register_capabilities(exports);
   return exports;

@@ -10,6 +10,7 @@ void register_values(Napi::Object exports);
 void register_matrices(Napi::Object exports);
 void register_linear(Napi::Object exports);
 void register_linalg(Napi::Object exports);
+void register_drift(Napi::Object exports);
 void register_model(Napi::Object exports);
 void register_capabilities(Napi::Object exports);
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +8,7 @@ import { readWeights } from '../../dist/checkpoint/read-weights.js'
 import {
   type AdvancedOptions,
   evaluate,
+  type LayerReport,
   layerErrors,
   loadModel,
   type QuantizeModelOptions,
@@ -22,6 +24,7 @@ const calibration = readFileSync(join(tales, 'calibration.txt'), 'utf8').slice(0
 const evaluationText = readFileSync(join(tales, 'evaluation.txt'), 'utf8').slice(0, 20_000)
 
 const output = () => join(temporaryFolder(), 'quantized')
+const untimed = (layers: LayerReport[]) => layers.map(layer => ({ ...layer, seconds: undefined }))
 const weightsOf = (folder: string) => readFileSync(join(folder, 'model.safetensors'))
 
 describe('quantizeModel', () => {
@@ -187,9 +190,96 @@ describe('quantizeModel', () => {
     assert.ok(weightsOf(interrupted).equals(weightsOf(whole)))
     const again = output()
     const result = await quantizeModel(tales, { ...options, output: again })
-    const untimed = ({ layers }: typeof result) => layers.map(layer => ({ ...layer, seconds: undefined }))
-    assert.deepEqual(untimed(result), untimed(resumed))
+    assert.deepEqual(untimed(result.layers), untimed(resumed.layers))
     assert.ok(weightsOf(again).equals(weightsOf(whole)))
+  })
+
+  describe('with calibration', () => {
+    // A few windows and a small rate, so that a run takes a second or two.
+    const options = { bits: 2.5, calibration, calibrationTokens: 1024 }
+
+    it('makes up in each layer for what was quantized before it', async () => {
+      const run = async (propagation: boolean) => {
+        const folder = output()
+        const { layers } = await quantizeModel(tales, {
+          bits: 3,
+          calibration,
+          advanced: { propagation },
+          output: folder,
+        })
+        const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })
+        return { kl: klDivergence!.mean, layers }
+      }
+      const [without, corrected] = [await run(false), await run(true)]
+      assert.ok(corrected.kl < 0.95 * without.kl, `KL ${corrected.kl} with propagation, ${without.kl} without`)
+      for (const { name, outputError, nearestOutputError } of [...without.layers, ...corrected.layers]) {
+        assert.ok(outputError! < 0.9 * nearestOutputError!, `${name}: ${outputError}, nearest ${nearestOutputError}`)
+      }
+    })
+
+    it('ends in the same bytes after a kill, wherever hidden states are kept', async function () {
+      this.timeout(120_000)
+      const whole = output()
+      const { layers } = await quantizeModel(tales, { ...options, output: whole })
+      const killed = output()
+      const program = join(import.meta.dirname, 'killed-quantization.ts')
+      // In the middle of calibrating a block, and of rounding one.
+      for (const share of [0.3, 0.7]) {
+        const child = fork(program, [tales, killed, JSON.stringify({ ...options, calibrationMemory: 0 })], {
+          execArgv: ['--import', 'tsx'],
+        })
+        const ended = new Promise(resolve => child.once('exit', (_code, signal) => resolve(signal)))
+        child.on('message', (done: number) => {
+          if (done >= share) child.kill('SIGKILL')
+        })
+        assert.equal(await ended, 'SIGKILL')
+        assert.deepEqual(readdirSync(join(killed, '..')), ['quantized.partial'])
+      }
+      const resumed = await quantizeModel(tales, { ...options, calibrationMemory: 100_000, output: killed })
+      assert.deepEqual(readdirSync(join(killed, '..')), ['quantized'])
+      assert.deepEqual(untimed(resumed.layers), untimed(layers))
+      assert.ok(weightsOf(killed).equals(weightsOf(whole)))
+    })
+
+    it('reports progress that only rises, calibration and rounding both, and stops wherever it is told to', async () => {
+      const folder = output()
+      const labels = new Set<string>()
+      for (const share of [0.2, 0.5, 0.9, 2]) {
+        const controller = new AbortController()
+        let last = 0
+        const work = quantizeModel(tales, {
+          ...options,
+          output: folder,
+          signal: controller.signal,
+          onProgress: ({ done, total, label }) => {
+            assert.ok(done >= last && done <= total, `${done} after ${last}, of ${total}`)
+            last = done
+            labels.add(label!.replace(/\d+/, 'N'))
+            if (done > share * total) controller.abort()
+          },
+        })
+        if (share < 1) await expectError(() => work, 'ABORTED', /aborted/)
+        else await work
+      }
+      assert.ok(labels.has('calibrating block N'), [...labels].join())
+      assert.ok(labels.has('model.layers.N.mlp.down_proj.weight'), [...labels].join())
+      const whole = output()
+      await quantizeModel(tales, { ...options, output: whole })
+      assert.ok(weightsOf(folder).equals(weightsOf(whole)))
+    })
+
+    it('lets the first layers make up for a quantized embedding, and corrections for what codes leave', async () => {
+      const run = async (more: object) => {
+        const folder = output()
+        const settings = { bits: 3, embeddingBits: 3, rank: 4, lowRank: 'qera' as const, calibration, ...more }
+        const { layers } = await quantizeModel(tales, { ...settings, output: folder })
+        assert.ok(layers[1].outputError! > 0 && layers[1].nearestOutputError === undefined)
+        const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })
+        return klDivergence!.mean
+      }
+      const [without, corrected] = [await run({ advanced: { propagation: false } }), await run({})]
+      assert.ok(corrected < 0.97 * without, `KL ${corrected} with propagation, ${without} without`)
+    })
   })
 
   it('leaves the event loop free', async () => {
@@ -241,6 +331,8 @@ describe('quantizeModel', () => {
       [() => attempt({ rank: 'auto', lowRank: 'l2qer' }), 'CALIBRATION_REQUIRED', /calibration text/],
       [() => attempt({ calibration: ' \n' }), 'EMPTY', /calibration/],
       [() => attempt({ calibration: [3] }), 'INVALID_ARGUMENT', /calibration/],
+      [() => attempt({ calibrationTokens: 0 }), 'INVALID_ARGUMENT', /calibrationTokens/],
+      [() => attempt({ calibrationMemory: -1 }), 'INVALID_ARGUMENT', /calibrationMemory/],
       [() => attempt({ seed: 1.5 }), 'INVALID_ARGUMENT', /seed/],
       [
         () => attempt({ advanced: { rotations: false } }),

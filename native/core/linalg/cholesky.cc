@@ -53,17 +53,44 @@ void cholesky(double* a, size_t n, ThreadPool& pool) {
   for (size_t i = 0; i < n; ++i) std::fill(a + i * n + i + 1, a + (i + 1) * n, 0.0);
 }
 
+// By blocks of columns, the last first: x_j = (v_j - sum over k > j of x_k L_kj) L_jj^-1.
 void solve_lower_from_right(const double* lower, size_t n, double* x, size_t rows, ThreadPool& pool) {
   const auto add_scaled = float_kernels().f64.add_scaled;
-  pool.parallel_for(rows, 1, [&](size_t first, size_t last) {
-    for (size_t row = first; row < last; ++row) {
-      double* v = x + row * n;
-      for (size_t i = n; i-- > 0;) {
-        v[i] /= lower[i * n + i];
-        add_scaled(-v[i], lower + i * n, v, i);
+  for (size_t end = n; end > 0;) {
+    const size_t begin = (end - 1) / kBlock * kBlock;
+    pool.parallel_for(rows, 4, [&](size_t first, size_t last) {
+      for (size_t row = first; row < last; ++row) {
+        double* v = x + row * n;
+        for (size_t i = end; i-- > begin;) {
+          v[i] /= lower[i * n + i];
+          add_scaled(-v[i], lower + i * n + begin, v + begin, i - begin);
+        }
       }
-    }
-  });
+    });
+    product<double>({x + begin, rows, end - begin, n, 1}, {lower + begin * n, end - begin, begin, n, 1}, -1.0, true,
+                    {x, rows, begin, n, 1}, pool);
+    end = begin;
+  }
+}
+
+// Forwards for v L^-T, x_j = (v_j - sum over k < j of x_k L_jk^T) L_jj^-T, then backwards.
+void solve_from_right(const double* lower, size_t n, double* x, size_t rows, ThreadPool& pool) {
+  const auto dot = float_kernels().f64.dot;
+  for (size_t begin = 0; begin < n; begin += kBlock) {
+    const size_t end = std::min(n, begin + kBlock), rest = n - end;
+    pool.parallel_for(rows, 4, [&](size_t first, size_t last) {
+      for (size_t row = first; row < last; ++row) {
+        double* v = x + row * n;
+        for (size_t i = begin; i < end; ++i) {
+          const double* factors = lower + i * n;
+          v[i] = (v[i] - dot(v + begin, factors + begin, i - begin)) / factors[i];
+        }
+      }
+    });
+    const MatrixView<const double> below(lower + end * n + begin, rest, end - begin, n, 1);
+    product<double>({x + begin, rows, end - begin, n, 1}, below.transposed(), -1.0, true, {x + end, rows, rest, n, 1}, pool);
+  }
+  solve_lower_from_right(lower, n, x, rows, pool);
 }
 
 }  // namespace pyramidion

@@ -6,6 +6,7 @@
 #include "../random_inputs.h"
 #include "core/error.h"
 #include "core/linalg/cholesky.h"
+#include "core/linalg/drift.h"
 #include "core/linalg/hessian.h"
 #include "core/linalg/low_rank.h"
 #include "core/linalg/product.h"
@@ -301,4 +302,60 @@ TEST_CASE("a Hessian is the weighted mean outer product, the same bits however i
 TEST_CASE("a Hessian without tokens has no mean") {
   ThreadPool pool(1);
   CHECK_THROWS_AS(Hessian(3).mean(pool), Error);
+}
+
+TEST_CASE("solving with a Cholesky factor inverts the matrix, for any size and number of threads") {
+  for (size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    uint64_t seed = 600;
+    for (size_t n : {1, 2, 95, 96, 97, 250}) {
+      for (size_t rows : {1, 3, 40}) {
+        CAPTURE(++seed);
+        const Doubles matrix = positive_definite(n, seed);
+        const Doubles expected = widened(RandomInputs(seed).normal(rows * n));
+        Doubles factor = matrix, solution = multiplied(expected, matrix, rows, n, n);
+        cholesky(factor.data(), n, pool);
+        solve_from_right(factor.data(), n, solution.data(), rows, pool);
+        CHECK(largest_difference(solution, expected) < 1e-8);
+        Doubles half = multiplied(expected, factor, rows, n, n);
+        solve_lower_from_right(factor.data(), n, half.data(), rows, pool);
+        CHECK(largest_difference(half, expected) < 1e-8);
+      }
+    }
+  }
+}
+
+TEST_CASE("the moment of a drift is E[(x - y) z^T], whatever the batches, and finds the map behind it") {
+  const size_t width = 37, input_width = 21, tokens = 1200;
+  RandomInputs inputs(700);
+  const std::vector<float> y = inputs.normal(tokens * width), z = inputs.normal(tokens * input_width);
+  const Doubles map = widened(inputs.normal(width * input_width));
+  const Doubles drift = multiplied(widened(z), transposed(map, width, input_width), tokens, input_width, width);
+  std::vector<float> x(y);
+  for (size_t i = 0; i < x.size(); ++i) x[i] += static_cast<float>(drift[i]);
+  const Doubles expected = multiplied(transposed(drift, tokens, width), widened(z), width, tokens, input_width);
+  for (size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    for (size_t batch : {size_t{1}, size_t{100}, tokens}) {
+      CAPTURE(batch);
+      DriftMoment moment(width, input_width);
+      for (size_t first = 0; first < tokens; first += batch) {
+        const size_t count = std::min(batch, tokens - first);
+        moment.add(&x[first * width], &y[first * width], &z[first * input_width], count, pool);
+      }
+      CHECK(moment.tokens() == tokens);
+      const Doubles mean = moment.mean();
+      for (size_t i = 0; i < mean.size(); ++i) CHECK(mean[i] == doctest::Approx(expected[i] / tokens).epsilon(1e-4));
+
+      Hessian hessian(input_width);
+      hessian.add(z.data(), nullptr, tokens, pool);
+      const std::vector<float> found =
+          ridge_regression(mean.data(), width, hessian.mean(pool).data(), input_width, 1e-9, pool);
+      CHECK(largest_difference(widened(found), map) < 1e-4);
+      const std::vector<float> shrunk = ridge_regression(mean.data(), width, hessian.mean(pool).data(), input_width, 1, pool);
+      CHECK(squared_norm(widened(shrunk)) < 0.5 * squared_norm(map));
+    }
+    DriftMoment none(width, input_width);
+    CHECK_THROWS_AS(none.mean(), Error);
+  }
 }

@@ -1,0 +1,87 @@
+/**
+ * One linear layer of a model: the weights to aim at, their codes, and what the report says about them. Everything that
+ * calibration knows about a layer comes together here.
+ */
+import type { StoredWeights } from '../checkpoint/read-weights.js'
+import { chooseRank } from '../linear/automatic-rank.js'
+import type { DriftCorrection } from '../linear/drift.js'
+import { encodeLinear, remainingError } from '../linear/encode-linear.js'
+import type { Hessian } from '../linear/hessian.js'
+import { linearTensors } from '../linear/linear-tensors.js'
+import type { LowRankMethod } from '../linear/low-rank.js'
+import type { Rounding } from '../linear/rounding-guide.js'
+import { type DenseWeights, type GuideSettings, type Lattice, native } from '../native.js'
+import type { QuantizerName } from '../quantizers/plan-quantizer.js'
+import type { EncodeOptions } from '../quantizers/quantizer.js'
+import { storedBits } from '../quantizers/stored-bits.js'
+import type { LayerReport } from './quantize-model.js'
+import type { TensorTarget } from './quantize-plan.js'
+
+/** What calibration text says about a layer. */
+export interface LayerStatistics {
+  /** Of the inputs that it will have, those of the model as quantized so far. */
+  hessian: Hessian
+  /** For what was quantized before it. */
+  correction?: DriftCorrection
+}
+
+export interface QuantizeLayerOptions extends EncodeOptions {
+  name: string
+  target: TensorTarget
+  quantizerName: QuantizerName
+  lattice?: Lattice
+  rounding: Rounding
+  guide?: Partial<GuideSettings>
+  lowRank: LowRankMethod
+  /** Null for none. */
+  rotationSeed: number | null
+  statistics?: LayerStatistics
+}
+
+/** Throws NOT_FINITE for weights that hold NaN or an infinity, ABORTED. */
+export async function quantizeLayer(
+  weight: DenseWeights,
+  { name, target, quantizerName, lattice, lowRank: method, statistics, ...options }: QuantizeLayerOptions,
+): Promise<{ stored: StoredWeights; report: Omit<LayerReport, 'seconds'> }> {
+  const { rows, columns } = weight
+  const { hessian, correction } = statistics ?? {}
+  const aim = correction ? dense(await correction.target(weight), rows, columns) : weight
+  const common = { ...options, name, hessian }
+  const { stored, relativeSquaredError } =
+    target.rank === 'auto'
+      ? await chooseRank(aim, { ...common, rank: 'auto', method, quantizerName, lattice, bits: target.bits })
+      : await encodeLinear(aim, { ...common, quantizer: target.quantizer!, lowRank: { method, rank: target.rank } })
+  const { metadata } = linearTensors(stored)
+  const report: Omit<LayerReport, 'seconds'> = {
+    name,
+    rows,
+    columns,
+    bitsPerWeight: storedBits(metadata) / (rows * columns),
+    rank: metadata.rank,
+    relativeSquaredError: correction
+      ? (await remainingError(weight, stored)).relativeSquaredError
+      : relativeSquaredError,
+  }
+  if (hessian === undefined) return { stored, report }
+  report.outputError = await outputError(aim, stored, hessian)
+  if (target.rank === 0) {
+    const nearest = { ...common, quantizer: target.quantizer!, rounding: 'nearest' as const, onProgress: undefined }
+    report.nearestOutputError = await outputError(aim, (await encodeLinear(aim, nearest)).stored, hessian)
+  }
+  return { stored, report }
+}
+
+/** tr(E H E^T) / tr(A H A^T) for the aim A and E = A - Q. */
+async function outputError(aim: DenseWeights, stored: StoredWeights, hessian: Hessian): Promise<number> {
+  const { rows, columns } = aim
+  const { error } = await remainingError(aim, stored)
+  const mean = hessian.mean()
+  const left = await native.expectedErrorAsync(error, rows, columns, mean)
+  if (left === 0) return 0
+  await native.decodeRowsAsync(aim, 0, rows, error)
+  return left / (await native.expectedErrorAsync(error, rows, columns, mean))
+}
+
+function dense(values: Float32Array, rows: number, columns: number): DenseWeights {
+  return { format: 'f32', rows, columns, data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) }
+}
