@@ -25,7 +25,7 @@ export class WindowTrace {
     for (let layer = 0; layer < config.layers; layer++) {
       blocks.push(await Block.load(source, layer))
       hidden.push(hidden[layer].slice())
-      blocks[layer].forward(hidden[layer + 1], ids.length, cache.layers[layer], 0, workspace)
+      blocks[layer].forward(hidden[layer + 1], { tokens: ids.length, past: 0, cache: cache.layers[layer], workspace })
     }
     return new WindowTrace(ids, ends, blocks, hidden)
   }
