@@ -30,7 +30,7 @@ class BarnesWallGroup {
  public:
   BarnesWallGroup(const float* w, int pulses) : parity_(pulses / 2 % 2), pulses_(static_cast<float>(pulses) / 2) {
     scale_magnitudes(w, dimension, pulses_, a_);
-    for (int i = 0; i < dimension; ++i) negative_ |= static_cast<uint32_t>(w[i] < 0 ? 1 : 0) << i;
+    for (int i = 0; i < dimension; ++i) negative_ |= static_cast<uint32_t>(w[i] < 0 && a_[i] > 0 ? 1 : 0) << i;
     score_words(pulses);
   }
 

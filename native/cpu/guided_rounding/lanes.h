@@ -13,6 +13,9 @@ namespace {
 // A move must lower the error by this share of it, so that rounding noise cannot make moves go in circles.
 constexpr float move_gain = 1e-6f;
 
+// Words of the Barnes-Wall lattice that a sweep tries beside the one it has.
+constexpr int other_words = 4;
+
 inline Floats load_lanes(const float* from) {
   Floats vector;
   memcpy(&vector, from, sizeof(vector));
@@ -103,6 +106,23 @@ struct GuidedLanes {
     cost = multiplier * (multiplier * pMp - 2 * wMp);
   }
 
+  // Moves change no residues. Points with others are looked for near the point at hand, by a model of the cost without what
+  // couples coordinates: coordinate i would like to be at y_i, at the price of M_ii times the square of its distance.
+  void try_other_words() {
+    const float most = static_cast<float>(group.pyramid.pulses) / 2;
+    Floats y[D];
+    float weights[D];
+    for (int i = 0; i < D; ++i) {
+      weights[i] = group.metric[i * D + i];
+      y[i] = p[i] + (Mw[i] - multiplier * Mp[i]) / (multiplier * weights[i]);
+      // Also where the level is zero and y no number.
+      y[i] = y[i] < most ? y[i] : Floats{} + most;
+      y[i] = y[i] > -most ? y[i] : Floats{} - most;
+    }
+    BarnesWallGroups groups(y, weights, group.pyramid.pulses);
+    for (int candidate = 0; candidate < other_words; ++candidate) try_candidate(groups.next(), y);
+  }
+
   // Takes a pulse from one coordinate and gives it to another, in every lane of the mask where that helps; returns those.
   Integers move_best_pulse(const Integers& mask) {
     Floats to_sign[D], to_w[D], to_p[D], to_n[D];
@@ -143,20 +163,23 @@ struct GuidedLanes {
  private:
   // Of the words that the Euclidean search prefers, the one whose point costs least.
   void start_at_best_word(const Floats* w) {
-    BarnesWallGroups groups(w, group.pyramid.pulses);
-    start_at_next_word(groups, w);
-    for (int candidate = 1; candidate < barnes_wall_candidates; ++candidate) {
-      const GuidedLanes before = *this;
-      start_at_next_word(groups, w);
-      keep(cost < before.cost, before);
-    }
+    Floats y[D];
+    scale_to_barnes_wall(w, group.pyramid.pulses, y);
+    BarnesWallGroups groups(y, equal_weights, group.pyramid.pulses);
+    start_at(groups.next(), y);
+    for (int candidate = 1; candidate < barnes_wall_candidates; ++candidate) try_candidate(groups.next(), y);
   }
 
-  void start_at_next_word(BarnesWallGroups& groups, const Floats* w) {
-    const BarnesWallGroups::Candidate found = groups.next();
-    for (int i = 0; i < D; ++i) p[i] = found.coordinate(i, w[i]);
+  void start_at(const BarnesWallGroups::Candidate& candidate, const Floats* y) {
+    for (int i = 0; i < D; ++i) p[i] = candidate.coordinate(i, y[i]);
     multiply_metric(p, Mp);
     price();
+  }
+
+  void try_candidate(const BarnesWallGroups::Candidate& candidate, const Floats* y) {
+    const GuidedLanes before = *this;
+    start_at(candidate, y);
+    keep(cost < before.cost, before);
   }
 
   // Prices a move with the level kept and 1 / ||p|| to second order in the relative change of n; accept() is exact.
@@ -241,6 +264,7 @@ void round_group(const GuidedGroup& group, size_t number, size_t first, int move
     search.start_at_search(aim);
   } else {
     search.start_at(points);
+    if constexpr (L == Lattice::barnes_wall) search.try_other_words();
   }
   Integers moving = Integers{} == 0;
   for (int move = 0; move < moves && any(moving); ++move) moving = search.move_best_pulse(moving);

@@ -26,7 +26,7 @@ inline void hadamard(Floats* value) {
   }
 }
 
-// A group of every lane, and what each word costs it.
+// A group of every lane, y in units of two, and what each word costs it.
 class BarnesWallGroups {
  public:
   // A point of one word, a word a lane, and the coordinate whose sign is not that of the group, or -1.
@@ -40,17 +40,20 @@ class BarnesWallGroups {
       flip = mask ? other.flip : flip;
     }
 
-    Floats coordinate(int i, const Floats& w) const {
-      const Integers negative = (w < 0) ^ (flip == i);
+    Floats coordinate(int i, const Floats& y) const {
+      const Integers negative = (y < 0) ^ (flip == i);
       return negative ? -group.q[i] : group.q[i];
     }
   };
 
-  BarnesWallGroups(const Floats* w, int pulses)
+  // weights: 16, of the squared distances that score words.
+  BarnesWallGroups(const Floats* y, const float* weights, int pulses)
       : parity_(Integers{} - pulses / 2 % 2), pulses_(static_cast<float>(pulses) / 2) {
-    scale_magnitudes<16>(w, pulses_, a_);
-    for (int i = 0; i < 16; ++i) negative_[i] = w[i] < 0;
-    score_words(pulses);
+    for (int i = 0; i < 16; ++i) {
+      negative_[i] = y[i] < 0;
+      a_[i] = negative_[i] ? -y[i] : y[i];
+    }
+    score_words(weights, pulses);
   }
 
   // The best word not given yet, rounded and corrected.
@@ -98,15 +101,15 @@ class BarnesWallGroups {
     return candidate;
   }
 
-  void score_words(int pulses) {
+  void score_words(const float* weights, int pulses) {
     Floats distance[16], steps[16], flip_cost[16], all_whole = {}, whole_pulses = {};
     for (int i = 0; i < 16; ++i) {
       const Floats even = whole(a_[i]), odd = half_odd(a_[i]);
       const Floats even_distance = (a_[i] - even) * (a_[i] - even), odd_distance = (a_[i] - odd) * (a_[i] - odd);
-      distance[i] = odd_distance - even_distance;
+      distance[i] = weights[i] * (odd_distance - even_distance);
       steps[i] = odd - even;
-      flip_cost[i] = (a_[i] + 0.5f) * (a_[i] + 0.5f) - odd_distance;
-      all_whole += even_distance;
+      flip_cost[i] = weights[i] * ((a_[i] + 0.5f) * (a_[i] + 0.5f) - odd_distance);
+      all_whole += weights[i] * even_distance;
       whole_pulses += even;
     }
     hadamard(distance);
@@ -139,9 +142,19 @@ class BarnesWallGroups {
   Floats a_[16], score_[reed_muller_words];
 };
 
+constexpr float equal_weights[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+// y: w on the pyramid's scale.
+inline void scale_to_barnes_wall(const Floats* w, int pulses, Floats* y) {
+  scale_magnitudes<16>(w, static_cast<float>(pulses) / 2, y);
+  for (int i = 0; i < 16; ++i) y[i] = w[i] < 0 ? -y[i] : y[i];
+}
+
 // w: a group a lane; the point of each, as floats.
 [[maybe_unused]] void search_barnes_wall(const Floats* w, int pulses, Floats* point) {
-  BarnesWallGroups groups(w, pulses);
+  Floats y[16];
+  scale_to_barnes_wall(w, pulses, y);
+  BarnesWallGroups groups(y, equal_weights, pulses);
   BarnesWallGroups::Candidate best = groups.next();
   const int candidates = pulses < 16 ? barnes_wall_candidates_below_16 : barnes_wall_candidates;
   for (int candidate = 1; candidate < candidates; ++candidate) {
@@ -151,7 +164,7 @@ class BarnesWallGroups {
     best.take(found, better);
   }
   best.group.swap_pulses();
-  for (int i = 0; i < 16; ++i) point[i] = 2 * best.coordinate(i, w[i]);
+  for (int i = 0; i < 16; ++i) point[i] = 2 * best.coordinate(i, y[i]);
 }
 
 }  // namespace
