@@ -16,6 +16,7 @@ export const methods = [
     settings: { ...calibrated, rounding: 'nearest', rank: 'auto', lowRank: 'qera' },
   },
   { name: 'PVQ, guided', settings: calibrated },
+  { name: 'PVQ, guided, Barnes-Wall', settings: { ...calibrated, lattice: 'barnes-wall' } },
   { name: 'full', settings: full },
 ]
 
