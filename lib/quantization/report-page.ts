@@ -16,6 +16,8 @@ interface Measure {
   unit: string
   explanation: string
   baseline: Baseline
+  /** Digits after the point; four significant ones where it is absent. */
+  decimals?: number
   steps: { property: string; label: string }[]
 }
 
@@ -25,6 +27,7 @@ const measures: Measure[] = [
     unit: 'bits a weight',
     explanation: 'Everything stored for the layer: codes, scales, gain levels, low-rank factors.',
     baseline: 'data',
+    decimals: 3,
     steps: [{ property: 'bitsPerWeight', label: 'stored' }],
   },
   {
@@ -56,6 +59,7 @@ const measures: Measure[] = [
     unit: 'rank',
     explanation: 'Of the low-rank correction that was kept; 0 for none.',
     baseline: 'zero',
+    decimals: 0,
     steps: [{ property: 'rank', label: 'kept' }],
   },
   {
@@ -63,6 +67,7 @@ const measures: Measure[] = [
     unit: 'seconds',
     explanation: 'From reading the layer to its codes, in the run that made it. Calibration comes on top.',
     baseline: 'zero',
+    decimals: 2,
     steps: [{ property: 'seconds', label: 'spent' }],
   },
 ]
@@ -164,7 +169,7 @@ function placeOf(name: string): Place | undefined {
   return block === undefined ? undefined : { block: Number(block), projection }
 }
 
-function section({ title, unit, explanation, baseline, steps }: Measure, layers: LayerReport[]): string {
+function section({ title, unit, explanation, baseline, decimals, steps }: Measure, layers: LayerReport[]): string {
   const placed = layers.flatMap(layer => {
     const place = placeOf(layer.name)
     return place ? [{ ...place, layer }] : []
@@ -190,7 +195,7 @@ function section({ title, unit, explanation, baseline, steps }: Measure, layers:
       lastX,
       axis,
       series,
-      tooltip: (label, x, y) => `block ${x}${label && `, ${label}`}: ${formatNumber(y)} ${unit}`,
+      tooltip: (label, x, y) => `block ${x}${label && `, ${label}`}: ${figureText(y, decimals)} ${unit}`,
     })
     return `<figure><figcaption>${escapeHtml(projection)}</figcaption>${svg}</figure>`
   })
@@ -200,16 +205,20 @@ function section({ title, unit, explanation, baseline, steps }: Measure, layers:
 }
 
 function table(measures: Measure[], layers: LayerReport[]): string {
-  const columns = measures.flatMap(({ title, steps }) =>
-    steps.map(({ property, label }) => ({ title: steps.length > 1 ? `${title}, ${label}` : title, property })),
+  const columns = measures.flatMap(({ title, decimals, steps }) =>
+    steps.map(({ property, label }) => ({
+      title: steps.length > 1 ? `${title}, ${label}` : title,
+      property,
+      decimals,
+    })),
   )
   const header = ['Layer', 'Shape', ...columns.map(({ title }) => title)].map(
     title => `<th scope="col"><button type="button">${escapeHtml(title)}</button></th>`,
   )
   const rows = layers.map((layer, index) => {
-    const cells = columns.map(({ property }) => {
+    const cells = columns.map(({ property, decimals }) => {
       const figure = figureOf(layer, property)
-      return `<td data-key="${figure ?? -1}">${figure === undefined ? '' : formatNumber(figure)}</td>`
+      return `<td data-key="${figure ?? -1}">${figure === undefined ? '' : figureText(figure, decimals)}</td>`
     })
     const { name, rows, columns: width } = layer
     return (
@@ -221,6 +230,11 @@ function table(measures: Measure[], layers: LayerReport[]): string {
 <div class="layers" tabindex="0"><table><thead><tr>${header.join('')}</tr></thead><tbody>
 ${rows.join('\n')}
 </tbody></table></div></section>`
+}
+
+function figureText(value: number, decimals?: number): string {
+  if (decimals !== undefined) return value.toFixed(decimals)
+  return value === 0 || (value >= 1e-3 && value < 1e4) ? value.toPrecision(4) : formatNumber(value)
 }
 
 function duration(seconds: number): string {

@@ -41,10 +41,10 @@ polyline { fill: none; stroke-width: 1.5; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .75rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-thead th { border-bottom: 1px solid var(--rule); vertical-align: bottom; }
+thead th { white-space: normal; min-width: 8rem; border-bottom: 1px solid var(--rule); vertical-align: bottom; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody th { font-weight: 400; }
-th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .25rem 0; cursor: pointer; }
+th button { font: inherit; text-align: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .25rem 0; cursor: pointer; }
 th button::after { content: "↕"; color: var(--muted); margin-left: .3rem; }
 th[aria-sort="ascending"] button::after { content: "↑"; color: inherit; }
 th[aria-sort="descending"] button::after { content: "↓"; color: inherit; }

@@ -157,7 +157,7 @@ describe('the quantization report', () => {
     const page = reportPage(example(12))
     assert.deepEqual(headings(page), ['Bits a weight', 'Error of the weights', 'Time', 'Layers'])
     const tooltips = named(page, 'title').map(textOf)
-    assert.ok(tooltips.includes('block 11: 4.1 bits a weight'))
+    assert.ok(tooltips.includes('block 11: 4.100 bits a weight'))
     assert.equal(tooltips.filter(title => title.startsWith('block ')).length, 3 * 12)
     assert.equal(named(page, 'svg').filter(svg => svg.attrs.some(({ name }) => name === 'aria-label')).length, 3)
     assert.ok(!/NaN|undefined|Infinity/.test(page))
@@ -181,7 +181,7 @@ describe('the quantization report', () => {
       'Layers',
     ])
     assert.deepEqual(named(page, 'li').map(textOf), ['plain rounding', 'as stored'])
-    assert.deepEqual(tableOf(page)[2].slice(2), ['3.2', '0.003333', '0.1', '0.01', '0', '1.5', '2.5'])
+    assert.deepEqual(tableOf(page)[2].slice(2), ['3.200', '0.003333', '0.1000', '0.01000', '0', '1.50', '2.500'])
   })
 
   it('draws a model of one block without error, one with none in a block, and one of hundreds', () => {
