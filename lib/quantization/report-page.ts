@@ -118,8 +118,11 @@ function totals(report: QuantizationReport): [string, string][] {
 
 function settings({ settings }: QuantizationReport): [string, string][] {
   return Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [words(name), typeof value === 'object' ? JSON.stringify(value) : String(value)])
+    .map(([name, value]): [string, string] => [
+      words(name),
+      typeof value === 'object' ? JSON.stringify(value) : String(value),
+    ])
+    .filter(([, value]) => value !== 'undefined' && value !== '{}')
 }
 
 function definitions(kind: string, entries: [string, string][]): string {
