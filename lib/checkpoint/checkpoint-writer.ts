@@ -17,6 +17,7 @@ import { quantizedTensors } from './quantized-parts.js'
 import { readWeights, type StoredWeights } from './read-weights.js'
 import { indexFileName, singleFileName } from './safetensors-model.js'
 import { compareNames, type TensorToWrite, writeSafetensors } from './safetensors-writer.js'
+import { defaultShardBytes, fileMetadata, partBytes, shardsOf } from './weight-files.js'
 
 export interface CheckpointWriterOptions {
   /** The folder to make. Its parent is made where it is missing. */
@@ -173,7 +174,7 @@ export class CheckpointWriter {
   }
 
   private async writeWeights(folder: string): Promise<Map<string, number>> {
-    const shards = this.shards()
+    const shards = shardsOf(this.groups, this.options.shardBytes ?? defaultShardBytes)
     const names = shards.map((_, i) => shardName(i, shards.length))
     const sizes = new Map<string, number>()
     for (const [i, shard] of shards.entries()) sizes.set(names[i], await writeShard(join(folder, names[i]), shard))
@@ -182,30 +183,13 @@ export class CheckpointWriter {
         shard.flatMap(([, group]) => group.tensors.map(t => [t.name, names[i]])),
       )
       const index = {
-        metadata: { total_size: shards.flat().reduce((sum, [, group]) => sum + groupBytes(group), 0) },
+        metadata: { total_size: shards.flat().reduce((sum, [, group]) => sum + partBytes(group), 0) },
         weight_map: Object.fromEntries(located.sort(([a], [b]) => compareNames(a, b))),
       }
       const text = new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`)
       sizes.set(indexFileName, await writeFileDurably(join(folder, indexFileName), [text]))
     }
     return sizes
-  }
-
-  /** Weights by name, cut into runs of at most shardBytes. */
-  private shards(): [string, Group][][] {
-    const limit = this.options.shardBytes ?? 5e9
-    const shards: [string, Group][][] = [[]]
-    let size = 0
-    for (const item of [...this.groups].sort(([a], [b]) => compareNames(a, b))) {
-      const bytes = groupBytes(item[1])
-      if (size > 0 && size + bytes > limit) {
-        shards.push([])
-        size = 0
-      }
-      shards[shards.length - 1].push(item)
-      size += bytes
-    }
-    return shards
   }
 
   /** The old folder, if any, is set aside for the moment between two renames and comes back if the second fails. */
@@ -269,10 +253,6 @@ async function writeTexts(folder: string, texts: ReadonlyMap<string, string>): P
   return sizes
 }
 
-function groupBytes(group: Group): number {
-  return group.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0)
-}
-
 function shardName(index: number, count: number): string {
   if (count === 1) return singleFileName
   const digits = (value: number) => String(value).padStart(5, '0')
@@ -280,11 +260,8 @@ function shardName(index: number, count: number): string {
 }
 
 async function writeShard(path: string, groups: [string, Group][]): Promise<number> {
-  const metadata = new Map([['format', 'pt']])
-  const tensors: TensorToWrite[] = []
-  for (const [name, group] of groups) {
-    if (group.entry !== undefined) metadata.set(name, group.entry)
-    for (const tensor of group.tensors) tensors.push({ ...tensor, data: () => readSpooled(group.path, tensor.name) })
-  }
-  return writeSafetensors(path, tensors, metadata)
+  const tensors = groups.flatMap(([, group]) =>
+    group.tensors.map(tensor => ({ ...tensor, data: () => readSpooled(group.path, tensor.name) })),
+  )
+  return writeSafetensors(path, tensors, fileMetadata(groups))
 }

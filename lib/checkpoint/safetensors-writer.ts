@@ -18,10 +18,16 @@ export function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: ReadonlyMap<string, string>,
 ): Promise<number> {
-  const ordered = [...tensors].sort(
-    (a, b) => blockOf(b.format).bytes - blockOf(a.format).bytes || compareNames(a.name, b.name),
-  )
-  return writeFileDurably(path, fileChunks(ordered, metadata))
+  return writeFileDurably(path, fileChunks(ordered(tensors), metadata))
+}
+
+/** The size of such a file, in bytes. */
+export function safetensorsBytes(tensors: readonly TensorInfo[], metadata: ReadonlyMap<string, string>): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, header(ordered(tensors), metadata).length)
+}
+
+function ordered<T extends TensorInfo>(tensors: readonly T[]): T[] {
+  return [...tensors].sort((a, b) => blockOf(b.format).bytes - blockOf(a.format).bytes || compareNames(a.name, b.name))
 }
 
 /** Code unit order: the same in every locale. */
@@ -45,7 +51,7 @@ async function* fileChunks(
   }
 }
 
-function header(tensors: readonly TensorToWrite[], metadata: ReadonlyMap<string, string>): Uint8Array {
+function header(tensors: readonly TensorInfo[], metadata: ReadonlyMap<string, string>): Uint8Array {
   const sorted = [...metadata].sort(([a], [b]) => compareNames(a, b))
   const entries: [string, unknown][] = [['__metadata__', Object.fromEntries(sorted)]]
   let end = 0

@@ -37,6 +37,10 @@ export class IntegerQuantizer implements Quantizer {
     this.bitsPerWeight = bits + (symmetric ? 16 : 32) / groupSize
   }
 
+  metadata(rows: number, columns: number): IntegerTensorMetadata {
+    return { format: 'integer', rows, columns, ...this.settings, rotation: null, rank: 0 }
+  }
+
   storedBits(rows: number, columns: number): number {
     return storedBits(this.metadata(rows, columns))
   }
@@ -63,10 +67,6 @@ export class IntegerQuantizer implements Quantizer {
 
   errorStatistics(values: Float32Array, rows: number, columns: number): ErrorStatistics {
     return errorStatistics(values, this.decodeRows(this.encodeRows(values, rows, columns)))
-  }
-
-  private metadata(rows: number, columns: number): IntegerTensorMetadata {
-    return { format: 'integer', rows, columns, ...this.settings, rotation: null, rank: 0 }
   }
 
   private weights(rows: number, columns: number, encoded: ReturnType<typeof native.integerEncode>): IntegerWeights {

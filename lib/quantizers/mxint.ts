@@ -35,6 +35,10 @@ export class MxintQuantizer implements Quantizer {
     this.bitsPerWeight = bits + 8 / blockSize
   }
 
+  metadata(rows: number, columns: number): MxintTensorMetadata {
+    return { format: 'mxint', rows, columns, ...this.settings, rotation: null, rank: 0 }
+  }
+
   storedBits(rows: number, columns: number): number {
     return storedBits(this.metadata(rows, columns))
   }
@@ -61,10 +65,6 @@ export class MxintQuantizer implements Quantizer {
 
   errorStatistics(values: Float32Array, rows: number, columns: number): ErrorStatistics {
     return errorStatistics(values, this.decodeRows(this.encodeRows(values, rows, columns)))
-  }
-
-  private metadata(rows: number, columns: number): MxintTensorMetadata {
-    return { format: 'mxint', rows, columns, ...this.settings, rotation: null, rank: 0 }
   }
 
   private weights(rows: number, columns: number, encoded: ReturnType<typeof native.mxintEncode>): MxintWeights {

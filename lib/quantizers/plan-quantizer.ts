@@ -4,7 +4,7 @@ import type { Lattice } from '../native.js'
 import { IntegerQuantizer } from './integer.js'
 import { MxintQuantizer } from './mxint.js'
 import { PvqQuantizer } from './pvq.js'
-import { planPvq } from './pvq-rate.js'
+import { type PvqPlan, planPvq } from './pvq-rate.js'
 import type { Quantizer } from './quantizer.js'
 
 export type QuantizerName = Quantizer['name']
@@ -24,10 +24,7 @@ export function planQuantizer(
   bits: number,
   lattice?: Lattice,
 ): Quantizer {
-  if (name === 'pvq') {
-    const { pair, fineGroups } = planPvq(rows, columns, bits, undefined, lattice)
-    return new PvqQuantizer(pair, Math.min(1, (fineGroups * pair.fine.dimension) / columns))
-  }
+  if (name === 'pvq') return plannedPvq(planPvq(rows, columns, bits, undefined, lattice), columns)
   const candidates = name === 'integer' ? integerCandidates(rows, columns, bits) : mxintCandidates(rows, columns, bits)
   const deviation = (quantizer: Quantizer) => Math.abs(quantizer.storedBits(rows, columns) - bits) / (rows * columns)
   const nearest = candidates.reduce((best, each) => (deviation(each) < deviation(best) ? each : best))
@@ -40,6 +37,11 @@ export function planQuantizer(
     )
   }
   return nearest
+}
+
+/** The quantizer of a plan for rows of this length. */
+export function plannedPvq({ pair, fineGroups }: PvqPlan, columns: number): PvqQuantizer {
+  return new PvqQuantizer(pair, Math.min(1, (fineGroups * pair.fine.dimension) / columns))
 }
 
 /** Group sizes around the one that spends what `codes` bits a weight leave over on `groupBits` bits a group. */

@@ -58,9 +58,15 @@ export function planPvq(rows: number, columns: number, bits: number, dimension?:
  * Every plan worth choosing for a rows x columns matrix between two rates in bits a weight, everything counted: by increasing
  * bits, each with less error (as {@link comparableError} sees it) than all before it. Empty when no plan is that small.
  */
-export function efficientPlans(rows: number, columns: number, minimum: number, maximum: number): PvqPlan[] {
+export function efficientPlans(
+  rows: number,
+  columns: number,
+  minimum: number,
+  maximum: number,
+  lattice?: Lattice,
+): PvqPlan[] {
   const weights = rows * columns
-  const plans = codePairs().flatMap(pair => {
+  const plans = codePairs(undefined, lattice).flatMap(pair => {
     const most = Math.ceil(columns / pair.fine.dimension)
     const [low, high] = [planOf(pair, rows, columns, 0), planOf(pair, rows, columns, most)]
     if (high.bits < minimum * weights || low.bits > maximum * weights) return []

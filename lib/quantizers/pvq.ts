@@ -133,6 +133,10 @@ export class PvqQuantizer implements Quantizer {
     return splitColumns(this.pair, columns, this.share === 1 ? Math.ceil(groups) : Math.round(groups))
   }
 
+  metadata(rows: number, columns: number): PvqTensorMetadata {
+    return { format: 'pvq', rows, columns, segments: this.segmentShapes(columns), rotation: null, rank: 0 }
+  }
+
   storedBits(rows: number, columns: number): number {
     return storedBits(this.metadata(rows, columns))
   }
@@ -239,10 +243,6 @@ export class PvqQuantizer implements Quantizer {
       indices[i] = codes[i] % this.count
     }
     return { indices, levels }
-  }
-
-  private metadata(rows: number, columns: number): PvqTensorMetadata {
-    return { format: 'pvq', rows, columns, segments: this.segmentShapes(columns), rotation: null, rank: 0 }
   }
 
   private checkWholeGroups(name: string, length: number): void {

@@ -2,6 +2,7 @@
  * What every quantizer is: a way to turn the rows of a matrix into codes and back, that knows what its codes cost. A
  * quantizer has no notion of a layer, a rotation or a correction.
  */
+import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
 import type { Weights } from '../native.js'
 import type { ErrorStatistics } from './error-statistics.js'
 
@@ -19,6 +20,8 @@ export interface Quantizer {
   readonly name: 'pvq' | 'integer' | 'mxint'
   /** Bits a weight of the codes and of what goes with each group, for long rows; {@link storedBits} counts everything. */
   readonly bitsPerWeight: number
+  /** What a rows x columns matrix is stored as, without rotation and correction. */
+  metadata(rows: number, columns: number): QuantizedTensorMetadata
   /** Everything stored for a rows x columns matrix, in bits: codes, padding, scales, levels. */
   storedBits(rows: number, columns: number): number
   /**

@@ -48,7 +48,7 @@ function secondMoments(vectors: Float32Array[]): Hessian {
 const fisherOf = (all: Tokens) =>
   secondMoments(
     all.map(({ g, x }) => {
-      const length = Math.sqrt(dot(g, g))
+      const length = Math.sqrt(dot(g, g) / rows)
       return x.map(value => value * length)
     }),
   )
@@ -76,11 +76,11 @@ describe('the expected loss of rounding a layer', () => {
     })
     // Rows of different sizes. F without its noise off the diagonal: feedback has nothing to work with.
     const weight = randomNormal(random, rows * columns).map((value, i) => value * (1 + Math.floor(i / columns) / 30))
-    const fisher = fisherOf(all)
+    const inputHessian = fisherOf(all)
       .mean()
       .map((value, i) => (i % (columns + 1) === 0 ? value : 0))
     const outputHessian = secondMoments(all.map(({ g }) => g)).mean()
-    const coefficient = await lossCoefficient(dense(weight), { fisher, outputHessian }, { rotationSeed: null })
+    const coefficient = await lossCoefficient(dense(weight), { inputHessian, outputHessian }, { rotationSeed: null })
     const relativeError = 0.02
     let measured = 0
     const draws = 8
@@ -102,7 +102,7 @@ describe('the expected loss of rounding a layer', () => {
       const random = new RandomSource(seed + 1)
       const all = sampleTokens(random)
       const [hessian, outputs] = [fisherOf(all), secondMoments(all.map(({ g }) => g))]
-      const sensitivity = { fisher: hessian.mean(), outputHessian: outputs.mean() }
+      const sensitivity = { inputHessian: hessian.mean(), outputHessian: outputs.mean() }
       const weight = randomNormal(random, rows * columns)
       const coefficient = await lossCoefficient(dense(weight), sensitivity, { rotationSeed: 3, coupled })
       for (const bits of [2.5, 3.5, 4.5]) {
