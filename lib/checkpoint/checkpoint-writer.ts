@@ -17,7 +17,7 @@ import { quantizedTensors } from './quantized-parts.js'
 import { readWeights, type StoredWeights } from './read-weights.js'
 import { indexFileName, singleFileName } from './safetensors-model.js'
 import { compareNames, type TensorToWrite, writeSafetensors } from './safetensors-writer.js'
-import { defaultShardBytes, fileMetadata, partBytes, shardsOf } from './weight-files.js'
+import { defaultShardBytes, fileMetadata, partBytes, shardsOf, weightFileBytes } from './weight-files.js'
 
 export interface CheckpointWriterOptions {
   /** The folder to make. Its parent is made where it is missing. */
@@ -101,6 +101,11 @@ export class CheckpointWriter {
     return join(this.partial, scratchFolder)
   }
 
+  /** Of the weight files that the weights added so far make. */
+  get weightBytes(): number {
+    return weightFileBytes(this.groups, this.shardBytes)
+  }
+
   /** A tensor kept as it is. `note` is any JSON value, for the caller's use on resuming; it is not part of the result. */
   async addPlain(name: string, tensor: PlainTensor, note: unknown = null): Promise<void> {
     const { format, shape, data } = tensor
@@ -174,7 +179,7 @@ export class CheckpointWriter {
   }
 
   private async writeWeights(folder: string): Promise<Map<string, number>> {
-    const shards = shardsOf(this.groups, this.options.shardBytes ?? defaultShardBytes)
+    const shards = shardsOf(this.groups, this.shardBytes)
     const names = shards.map((_, i) => shardName(i, shards.length))
     const sizes = new Map<string, number>()
     for (const [i, shard] of shards.entries()) sizes.set(names[i], await writeShard(join(folder, names[i]), shard))
@@ -190,6 +195,10 @@ export class CheckpointWriter {
       sizes.set(indexFileName, await writeFileDurably(join(folder, indexFileName), [text]))
     }
     return sizes
+  }
+
+  private get shardBytes(): number {
+    return this.options.shardBytes ?? defaultShardBytes
   }
 
   /** The old folder, if any, is set aside for the moment between two renames and comes back if the second fails. */

@@ -3,11 +3,13 @@ import { Command, Option } from 'commander'
 import { formatBytes } from '../format-bytes.js'
 import type { Activations } from '../linear/activations.js'
 import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
+import { ratesTable } from './rates-table.js'
 import { activationsOption, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
 
 interface Options {
   output: string
-  bits: number
+  bits?: number
+  size?: string
   quantizer: 'pvq' | 'integer' | 'mxint'
   lattice: 'integer' | 'barnes-wall'
   rounding: 'guided' | 'nearest'
@@ -36,7 +38,8 @@ export function quantizeCommand(signal: AbortSignal): Command {
     )
     .argument('<source>', 'Hugging Face folder or GGUF file')
     .requiredOption('-o, --output <folder>', 'where the quantized model goes')
-    .requiredOption('-b, --bits <n>', 'bits a weight of the linear layers, everything counted', numberOption(1, 8))
+    .option('-b, --bits <n>', 'bits a weight of the linear layers, everything counted', numberOption(1, 8))
+    .option('--size <bytes>', 'instead of --bits: of the weight files, embedding and head included, like 60MB or 60MiB')
     .addOption(
       new Option('--quantizer <name>', 'pvq, or a baseline').choices(['pvq', 'integer', 'mxint']).default('pvq'),
     )
@@ -90,11 +93,13 @@ export function quantizeCommand(signal: AbortSignal): Command {
       `
 Examples:
   $ pyramidion quantize model.gguf -o model-3.25 -b 3.25
+  $ pyramidion quantize model.gguf -o model-60 --size 60MB --calibration text.txt
   $ pyramidion quantize hf-folder -o small -b 2.5 --rank auto --low-rank qera --calibration text.txt`,
     )
     .action(async (source: string, options: Options) => {
       const settings: QuantizeModelOptions = {
         bits: options.bits,
+        size: options.size,
         output: options.output,
         quantizer: options.quantizer,
         lattice: options.lattice,
@@ -121,8 +126,10 @@ Examples:
       }
       process.stdout.write(
         `${options.output}: ${result.linearBitsPerWeight.toFixed(3)} bits a weight in the linear layers, ` +
-          `${result.bitsPerWeight.toFixed(3)} over the whole model, ${formatBytes(result.bytes)}; ` +
-          `${result.seconds.toFixed(1)} s, peak memory ${formatBytes(result.peakMemoryBytes)}\n`,
+          `${result.bitsPerWeight.toFixed(3)} over the whole model, ${formatBytes(result.bytes)}, ` +
+          `weights ${formatBytes(result.weightBytes)}; ` +
+          `${result.seconds.toFixed(1)} s, peak memory ${formatBytes(result.peakMemoryBytes)}\n\n` +
+          `${ratesTable(result.layers)}\n`,
       )
     })
 }

@@ -16,6 +16,7 @@ import { quantizeLayer } from './quantize-layer.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
 import { planTensors, sizeOf, type TensorPlan, type TensorTarget } from './quantize-plan.js'
 import { quantizationReport, reportFiles } from './report.js'
+import { planForSize } from './size-plan.js'
 import { WorkMeter } from './work-meter.js'
 
 /** Work of copying a weight, and of calibrating it with one token, as a share of rounding it; roughly. */
@@ -27,7 +28,7 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
   const source = await openModel(payload.source)
   try {
     checkSource(source)
-    const plan = planTensors(source.config, payload)
+    const plan = planFor(source, payload)
     const guided = payload.quantizer === 'pvq' && payload.rounding === 'guided'
     const calibrated = (guided || payload.rank !== 0) && payload.calibration.length > 0
     const windows = calibrated
@@ -52,6 +53,16 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
   }
 }
 
+function planFor(source: ModelSource, payload: QuantizePayload): TensorPlan[] {
+  const { bits, size } = payload
+  if (bits !== undefined) return planTensors(source.config, { ...payload, bits })
+  return planForSize(source, { ...payload, rotationSeed: rotationSeedOf(payload) }, size!).plan
+}
+
+function rotationSeedOf({ quantizer, seed, advanced }: QuantizePayload): number | null {
+  return quantizer === 'pvq' && advanced.rotation !== false ? seed : null
+}
+
 function checkSource(source: ModelSource): void {
   if (source.kind === 'quantized') {
     throw new PyramidionError('UNSUPPORTED_FORMAT', `${source.path}: is quantized already; quantize the original`)
@@ -72,6 +83,7 @@ function fingerprint(
 /** What config.json says about how the model was made. */
 function description({
   bits,
+  size,
   embeddingBits,
   quantizer,
   lattice,
@@ -85,7 +97,7 @@ function description({
   return {
     quantizer,
     ...(quantizer === 'pvq' && lattice !== 'integer' ? { lattice } : {}),
-    bits,
+    ...(size === undefined ? { bits } : { size }),
     ...(embeddingBits === undefined ? {} : { embedding_bits: embeddingBits }),
     ...(calibration.length > 0 ? { rounding } : {}),
     ...(rank === 0 ? {} : { rank, low_rank: lowRank }),
@@ -143,6 +155,7 @@ class ModelQuantizer {
     const result = (bytes: number): QuantizeModelResult => ({
       ...this.#means(),
       bytes,
+      weightBytes: this.writer.weightBytes,
       seconds: (performance.now() - this.#started) / 1000,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
       layers: this.#layers(),
@@ -173,8 +186,8 @@ class ModelQuantizer {
   async #quantize(tensor: TensorPlan, target: TensorTarget): Promise<void> {
     const { name, shape, role } = tensor
     if (!this.writer.has(name)) {
-      const { quantizer: quantizerName, lattice, rounding, lowRank, seed, advanced } = this.payload
-      const { rotation = true, propagation: _, ...guide } = advanced
+      const { quantizer: quantizerName, lattice, rounding, lowRank, advanced } = this.payload
+      const { rotation: _rotation, propagation: _propagation, ...guide } = advanced
       const statistics = await this.#calibration?.statisticsOf(name)
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
@@ -186,7 +199,7 @@ class ModelQuantizer {
         rounding,
         guide,
         lowRank,
-        rotationSeed: quantizerName === 'pvq' && rotation ? seed : null,
+        rotationSeed: rotationSeedOf(this.payload),
         statistics,
         signal: this.context.signal,
         onProgress: ({ done, total }) => this.#meter.within(workOf(tensor), done / total, name),

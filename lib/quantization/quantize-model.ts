@@ -14,10 +14,19 @@ import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer
 import { lattices } from '../quantizers/pvq-code.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
 import { type AdvancedOptions, checkAdvanced } from './advanced-options.js'
+import { parseSize } from './size-option.js'
 
 export interface QuantizeModelOptions extends CallOptions {
-  /** Bits a weight of the linear layers (the projections of attention and MLP), everything stored for them counted; 1 to 8. */
-  bits: number
+  /**
+   * Bits a weight of the linear layers (the projections of attention and MLP), everything stored for them counted; 1 to 8. Give
+   * this or `size`.
+   */
+  bits?: number
+  /**
+   * Of the weight files, headers included: bytes, or a text like `60MB` or `60MiB`, met from below. Embedding and head are then
+   * quantized too, by default with 2 bits a weight more than the linear layers. For `pvq`, with a rank that is a number.
+   */
+  size?: number | string
   /** The folder to make. It appears, whole, at the very end. */
   output: string
   /** Default `pvq`; `integer` and `mxint` are baselines. */
@@ -30,7 +39,7 @@ export interface QuantizeModelOptions extends CallOptions {
   rank?: number | 'auto'
   /** Default `lqer`; `l2qer` and `qera` need `calibration`. */
   lowRank?: LowRankMethod
-  /** Quantizes the embedding and the head too, 1 to 8. By default they keep their precision. */
+  /** Quantizes the embedding and the head too, 1 to 8. Without a `size` they keep their precision by default. */
   embeddingBits?: number
   /**
    * Text like what the model will read. PVQ codes are then rounded for the inputs that the layers see in it, each layer also
@@ -86,6 +95,8 @@ export interface QuantizeModelResult {
   linearBitsPerWeight: number
   /** Of all files in the folder but the report. */
   bytes: number
+  /** Of the weight files, headers included: what `size` is about. */
+  weightBytes: number
   /** Of this call; a run that resumed did the rest before. */
   seconds: number
   /** Largest resident set of this process so far. */
@@ -98,7 +109,10 @@ export interface QuantizeModelResult {
 export interface QuantizePayload {
   source: string
   output: string
-  bits: number
+  /** This or size. */
+  bits?: number
+  /** In bytes. */
+  size?: number
   quantizer: QuantizerName
   lattice: Lattice
   rounding: Rounding
@@ -131,7 +145,7 @@ export async function quantizeModel(source: string, options: QuantizeModelOption
 }
 
 function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
-  const { bits, output, embeddingBits } = options
+  const { output, embeddingBits } = options
   const {
     quantizer = 'pvq',
     lattice = 'integer',
@@ -149,7 +163,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   } = options
   checkPath('source', source)
   checkPath('output', output)
-  checkBits('bits', bits)
+  const rate = checkedRate(options)
   if (embeddingBits !== undefined) checkBits('embeddingBits', embeddingBits)
   checkChoice('quantizer', quantizer, quantizerNames)
   checkChoice('lattice', lattice, lattices)
@@ -166,7 +180,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   return {
     source,
     output,
-    bits,
+    ...rate,
     quantizer,
     lattice,
     rounding,
@@ -182,6 +196,23 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     report,
     advanced,
   }
+}
+
+function checkedRate({ bits, size, quantizer = 'pvq', rank = 0 }: QuantizeModelOptions): {
+  bits?: number
+  size?: number
+} {
+  if ((bits === undefined) === (size === undefined)) {
+    throw new PyramidionError('INVALID_ARGUMENT', 'options must have either bits or size')
+  }
+  if (size === undefined) {
+    checkBits('bits', bits!)
+    return { bits }
+  }
+  if (quantizer !== 'pvq' || rank === 'auto') {
+    throw new PyramidionError('INVALID_ARGUMENT', 'size needs the quantizer pvq, and a rank that is a number')
+  }
+  return { size: parseSize(size) }
 }
 
 function checkPath(name: string, path: string): void {

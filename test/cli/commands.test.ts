@@ -128,6 +128,19 @@ describe('the command line', () => {
     assert.ok(JSON.parse(generated.stdout).text.length > 4)
   })
 
+  it('prints both rates, the size, and what each kind of layer got', async () => {
+    const output = join(folder, 'two-megabytes')
+    const { status, stdout } = await pyramidion(['quantize', tales, '--output', output, '--size', '2MB', '--quiet'])
+    assert.equal(status, 0)
+    assert.match(
+      stdout,
+      /bits a weight in the linear layers, \d\.\d{3} over the whole model, .*weights (1\.99|2\.00) MB/,
+    )
+    for (const kind of ['embed_tokens', 'self_attn.q_proj', 'mlp.down_proj']) {
+      assert.match(stdout, new RegExp(`^${kind} +[16] +\\d\\.\\d{3} +\\d\\.\\d{3} +\\d\\.\\d{3}$`, 'm'))
+    }
+  })
+
   it('does not replace an output folder unless told to', async () => {
     const output = join(folder, 'kept')
     const args = ['quantize', tales, '--output', output, '--bits', '2', '--json']

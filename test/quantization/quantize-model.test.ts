@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openModel } from '../../dist/checkpoint/open-model.js'
@@ -8,6 +8,7 @@ import { readWeights } from '../../dist/checkpoint/read-weights.js'
 import {
   type AdvancedOptions,
   evaluate,
+  inspectModel,
   type LayerReport,
   layerErrors,
   loadModel,
@@ -103,6 +104,30 @@ describe('quantizeModel', () => {
       /chosen when it is loaded/,
     )
     await expectError(() => loadModel(folder, { activations: 'float16' as never }), 'INVALID_ARGUMENT', /got "float16"/)
+  })
+
+  it('meets a size from below, embedding and headers counted, by the same bytes after an interruption', async () => {
+    const folder = output()
+    const options = { size: '2MB', rank: 4, output: folder }
+    const controller = new AbortController()
+    const interrupted = quantizeModel(tales, {
+      ...options,
+      signal: controller.signal,
+      onProgress: ({ done, total }) => {
+        if (done > total / 2) controller.abort()
+      },
+    })
+    await expectError(() => interrupted, 'ABORTED', /./)
+    const result = await quantizeModel(tales, options)
+    const { size } = statSync(join(folder, 'model.safetensors'))
+    assert.equal(result.weightBytes, size)
+    assert.ok(size <= 2_000_000 && size > 0.995 * 2_000_000, `${size} bytes`)
+    const inspection = await inspectModel(folder)
+    assert.equal(inspection.bytes, size)
+    assert.ok(Math.abs(inspection.bitsPerWeight - result.bitsPerWeight) < 1e-9)
+    assert.ok(Math.abs(inspection.linearBitsPerWeight - result.linearBitsPerWeight) < 1e-9)
+    const embedding = result.layers.find(({ name }) => name === 'model.embed_tokens.weight')!
+    assert.ok(Math.abs(embedding.bitsPerWeight - result.linearBitsPerWeight - 2) < 0.05, `${embedding.bitsPerWeight}`)
   })
 
   it('loses less where there are more bits, and less than integer rounding', async () => {
@@ -314,7 +339,12 @@ describe('quantizeModel', () => {
       quantizeModel(source, { output: folder, bits: 3, ...options } as QuantizeModelOptions)
     const cases: [() => unknown, Parameters<typeof expectError>[1], RegExp][] = [
       [() => attempt({ bits: 9 }), 'RATE_OUT_OF_RANGE', /bits must be between 1 and 8, got 9/],
-      [() => attempt({ bits: undefined }), 'RATE_OUT_OF_RANGE', /bits/],
+      [() => attempt({ bits: undefined }), 'INVALID_ARGUMENT', /either bits or size/],
+      [() => attempt({ size: '2MB' }), 'INVALID_ARGUMENT', /either bits or size/],
+      [() => attempt({ bits: undefined, size: 'large' }), 'INVALID_ARGUMENT', /size must be/],
+      [() => attempt({ bits: undefined, size: '2MB', rank: 'auto' }), 'INVALID_ARGUMENT', /size needs/],
+      [() => attempt({ bits: undefined, size: '2MB', quantizer: 'mxint' }), 'INVALID_ARGUMENT', /size needs/],
+      [() => attempt({ bits: undefined, size: '100kB' }), 'RATE_OUT_OF_RANGE', /size must be from \d+ \(.* kB\) to/],
       [() => attempt({ embeddingBits: 0 }), 'RATE_OUT_OF_RANGE', /embeddingBits/],
       [() => attempt({ output: '' }), 'INVALID_ARGUMENT', /output/],
       [() => attempt({ quantizer: 'gptq' }), 'INVALID_ARGUMENT', /quantizer must be one of pvq, integer, mxint/],
