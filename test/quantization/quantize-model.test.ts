@@ -41,7 +41,7 @@ describe('quantizeModel', () => {
       const folder = output()
       const result = await quantizeModel(tales, { ...options, output: folder })
       assert.ok(
-        Math.abs(result.linearBitsPerWeight - options.bits) < 0.01,
+        Math.abs(result.linearBitsPerWeight - options.bits!) < 0.01,
         `${result.linearBitsPerWeight} bits in the linear layers`,
       )
       const source = await openModel(folder)

@@ -24,6 +24,7 @@ function example(blocks: number, layer: (block: number) => object = () => ({})):
     bitsPerWeight: 4.5,
     linearBitsPerWeight: 3,
     bytes: 1e6,
+    weightBytes: 9e5,
     seconds: 3700,
     peakMemoryBytes: 1e8,
     layers: Array.from({ length: blocks }, (_, block) => ({
