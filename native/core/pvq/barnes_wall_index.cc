@@ -29,7 +29,10 @@ uint32_t residues(const int16_t* point) {
 }  // namespace
 
 BarnesWallIndex::BarnesWallIndex(int pulses)
-    : pulses_(checked(pulses)), spare_((pulses - half) / 2), compositions_(std::max(spare_, 0)), halved_(16, pulses / 2) {
+    : pulses_(checked(pulses)),
+      spare_((pulses - half) / 2),
+      compositions_(std::max(spare_, 0)),
+      halved_(16, pulses / 2) {
   uint64_t inner = 0;
   for (int t = 0; t <= spare_; ++t) {
     offsets_.push_back(inner);

@@ -1,14 +1,15 @@
-// The Barnes-Wall pyramid: the points x of the Barnes-Wall lattice (core/pvq/pyramid.h) in Z^16 with sum |x_i| = K, K even,
-// numbered word by word of RM(1,4) so that signs, magnitudes and even coordinates decode apart. With T = (K-8)/2:
+// The Barnes-Wall pyramid: the points x of the Barnes-Wall lattice (core/pvq/pyramid.h) in Z^16 with sum |x_i| = K, K
+// even, numbered word by word of RM(1,4) so that signs, magnitudes and even coordinates decode apart. With T = (K-8)/2:
 //
-// - the 30 words with eight ones come first; w is the number of the word less 2. The magnitudes of the odd coordinates are 2 c_i + 1, of the even
-//   ones 2 |e_i|, c a composition of t and e a point of P(8,T-t), 0 <= t <= T; the number of negative odd coordinates has the
-//   parity of K/2, which is the condition on the sum:
+// - the 30 words with eight ones come first; w is the number of the word less 2. The magnitudes of the odd coordinates
+//   are 2 c_i + 1, of the even ones 2 |e_i|, c a composition of t and e a point of P(8,T-t), 0 <= t <= T; the number of
+//   negative odd coordinates has the parity of K/2, which is the condition on the sum:
 //     index = (inner 30 + w) 2^7 + signs,   inner = offset(t) + rank(c) N(8,T-t) + index(e),
 //     offset(t) = sum_{u<t} C(u+7,7) N(8,T-u);
 //   bit i of `signs` is set where odd coordinate i, of the first seven, is negative;
 // - word 0, where K is a multiple of 4: x = 2 p, by the index of p in P(16,K/2);
-// - word 1, where K >= 16: rank(c) 2^15 + signs, c the composition of (K-16)/2 in 16 parts, the sixteenth sign as above.
+// - word 1, where K >= 16: rank(c) 2^15 + signs, c the composition of (K-16)/2 in 16 parts, the sixteenth sign as
+//   above.
 //
 // The order within c and e is the tree order.
 #pragma once

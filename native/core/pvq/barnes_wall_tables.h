@@ -21,7 +21,8 @@ struct BarnesWallTables {
   // A power of two > T; index.offsets() up to it, 2^64 - 1 beyond T.
   int width = 1;
   std::vector<uint64_t> offsets;
-  // Coordinates of each word with eight ones (w = its number - 2): the odd ones, then the even ones, each in ascending order.
+  // Coordinates of each word with eight ones (w = its number - 2): the odd ones, then the even ones, each in ascending
+  // order.
   std::array<std::array<uint8_t, 16>, 30> places;
 };
 

@@ -1,6 +1,7 @@
-// The compositions of k in d parts, d integers not below zero that sum to k, and the tree order that numbers them: as that
-// of pyramids (pyramid_counts.h), halves of m = d/2 parts with j in the left one,
-//   rank = offset(d,k,j) + rank(left) C(k-j+m-1, m-1) + rank(right),   offset(d,k,j) = sum_{t<j} C(t+m-1, m-1) C(k-t+m-1, m-1).
+// The compositions of k in d parts, d integers not below zero that sum to k, and the tree order that numbers them: as
+// that of pyramids (pyramid_counts.h), halves of m = d/2 parts with j in the left one,
+//   rank = offset(d,k,j) + rank(left) C(k-j+m-1, m-1) + rank(right),
+//   offset(d,k,j) = sum_{t<j} C(t+m-1, m-1) C(k-t+m-1, m-1).
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// The moves that the searches of core/pvq share: a point q in the positive orthant near the target a, its pulses corrected
-// and swapped one by one. With e = a - q, maximising <a,q>^2 / ||q||^2 is minimising
+// The moves that the searches of core/pvq share: a point q in the positive orthant near the target a, its pulses
+// corrected and swapped one by one. With e = a - q, maximising <a,q>^2 / ||q||^2 is minimising
 //   f = E - h^2 / n,   E = ||e||^2,  h = <e,q>,  n = ||q||^2,
 // where every quantity is small however large K is, so that single precision prices moves exactly enough. A pulse more
 // or less at i changes (E, h, n) by (1 - 2e, -1 - (q-e), 1 + 2q) or (1 + 2e, -1 + (q-e), 1 - 2q).

@@ -10,8 +10,8 @@
 
 namespace pyramidion {
 
-// groups: count x D finite values, any scale; pyramid: D = 2, 4, 8, 16 or 32 and K = 1..32767, or as BarnesWallIndex has it
-// with K >= 8; points: count x D. A group of zeros is searched as (0, ..., 0, 1).
+// groups: count x D finite values, any scale; pyramid: D = 2, 4, 8, 16 or 32 and K = 1..32767, or as BarnesWallIndex
+// has it with K >= 8; points: count x D. A group of zeros is searched as (0, ..., 0, 1).
 void search_points(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 
 }  // namespace pyramidion

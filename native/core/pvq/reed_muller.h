@@ -7,8 +7,8 @@ namespace pyramidion {
 
 constexpr int reed_muller_words = 32;
 
-// Bit i of word 2a + b is parity(a & i) xor b, for a, i = 0..15 and b = 0, 1: word 0 is all zeros, word 1 all ones, and the
-// 30 others have eight ones.
+// Bit i of word 2a + b is parity(a & i) xor b, for a, i = 0..15 and b = 0, 1: word 0 is all zeros, word 1 all ones, and
+// the 30 others have eight ones.
 struct ReedMuller {
   uint32_t word[reed_muller_words] = {};
 

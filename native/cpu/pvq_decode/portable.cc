@@ -14,7 +14,9 @@ namespace {
 template <int D>
 struct IntegerPoints {
   static constexpr int dimension = D;
-  static void decode(const PvqCode& code, uint64_t index, float* p) { decode_point<D>(*code.tables, code.pulses, index, p); }
+  static void decode(const PvqCode& code, uint64_t index, float* p) {
+    decode_point<D>(*code.tables, code.pulses, index, p);
+  }
 };
 
 struct BarnesWallPoints {

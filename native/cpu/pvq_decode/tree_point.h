@@ -1,5 +1,6 @@
 // The point at an index of the tree order, for the portable decoder: the tree is walked from the top, each node with a
-// binary search and a division, down to four dimensions, where a table holds the points, or to two, where a closed form does.
+// binary search and a division, down to four dimensions, where a table holds the points, or to two, where a closed form
+// does.
 #pragma once
 
 #include <cstddef>

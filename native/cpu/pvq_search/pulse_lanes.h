@@ -1,6 +1,6 @@
 // The moves of core/pvq/pulse_group.h on many groups at once, one group a lane, written once with the compilers' vector
-// types and compiled for each instruction set. Every lane goes through exactly the operations of the scalar form, in the
-// same order, so that the points are the same bit for bit.
+// types and compiled for each instruction set. Every lane goes through exactly the operations of the scalar form, in
+// the same order, so that the points are the same bit for bit.
 //
 // Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first. Everything here has
 // internal linkage: code compiled for one instruction set must never be merged with that for another.

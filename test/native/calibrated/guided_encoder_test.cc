@@ -99,7 +99,8 @@ TEST_CASE("calibrated rounding lowers the error of the outputs, and each step lo
   INFO("seed ", seed);
   Random random(seed);
   for (const Case& c : {Case{33, 256, {segment(256, 16, 24, 7, 256)}}, Case{17, 96, {segment(96, 8, 12, 7, 96)}},
-                        Case{33, 256, {segment(256, barnes_wall(40), 8, 256)}}, Case{9, 128, {segment(128, 32, 21, 4, 128)}}, Case{40, 64, {segment(64, 4, 7, 4, 64)}}}) {
+                        Case{33, 256, {segment(256, barnes_wall(40), 8, 256)}},
+                        Case{9, 128, {segment(128, 32, 21, 4, 128)}}, Case{40, 64, {segment(64, 4, 7, 4, 64)}}}) {
     INFO("columns ", c.columns, " D ", c.segments[0].dimension);
     Setup setup(c, c.columns, random);
     const double plain = setup.plain_error();
@@ -244,7 +245,9 @@ TEST_CASE("every instruction set and any number of threads round alike, whatever
   for (const Case& c :
        {Case{1, 1, {segment(1, 2, 3, 2, 1)}}, Case{3, 7, {segment(7, 4, 7, 4, 7)}},
         Case{5, 31, {segment(31, 8, 12, 7, 31)}}, Case{21, 100, {segment(64, 16, 29, 7, 100), segment(36, 8, 9, 3, 100)}},
-        Case{18, 96, {segment(96, 32, 21, 4, 96)}}, Case{21, 100, {segment(64, barnes_wall(42), 7, 100), segment(36, 8, 12, 7, 100)}}, Case{5, 30, {segment(30, barnes_wall(20), 2, 30)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
+        Case{18, 96, {segment(96, 32, 21, 4, 96)}},
+        Case{21, 100, {segment(64, barnes_wall(42), 7, 100), segment(36, 8, 12, 7, 100)}},
+        Case{5, 30, {segment(30, barnes_wall(20), 2, 30)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
     INFO("rows ", c.rows, " columns ", c.columns);
     Setup setup(c, c.columns, random);
     const GuidedPlan plan(setup.hessian.data(), setup.layout, {0.01, 6, 2}, setup.pool);

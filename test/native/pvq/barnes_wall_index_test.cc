@@ -14,8 +14,8 @@ namespace {
 
 constexpr int D = 16;
 
-// Points of the lattice with sum |x_i| = K for K = 0..most, from the definition: counted by residues mod 2, sum |x_i| and sum
-// x_i mod 4, coordinate by coordinate.
+// Points of the lattice with sum |x_i| = K for K = 0..most, from the definition: counted by residues mod 2, sum |x_i|
+// and sum x_i mod 4, coordinate by coordinate.
 std::vector<uint64_t> counts_by_definition(int most) {
   const int width = most + 1;
   const auto state = [=](uint32_t word, int k, int sum) { return (static_cast<size_t>(word) * width + k) * 4 + sum; };

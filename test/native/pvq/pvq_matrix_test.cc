@@ -124,7 +124,9 @@ TEST_CASE("decoded rows and fused products agree with the reference for every di
         {8, 25, 13},      {8, 31, 5},   {8, 32, 3},    {8, 33, 3},    {8, 64, 20}, {8, 127, 9}, {8, 128, 9},
         {8, 200, 4000},   {8, 474, 40}, {8, 700, 1},   {16, 1, 3},    {16, 11, 3}, {16, 24, 7}, {16, 29, 7},
         {16, 31, 16},     {16, 32, 16}, {16, 36, 9},   {16, 49, 14},  {16, 50, 2}, {32, 1, 2},  {32, 8, 200},
-        {32, 15, 6},      {32, 21, 4},  {32, 22, 1}, {16, 8, 1, Lattice::barnes_wall}, {16, 10, 3, Lattice::barnes_wall}, {16, 20, 2, Lattice::barnes_wall}, {16, 40, 8, Lattice::barnes_wall}, {16, 82, 14, Lattice::barnes_wall}, {16, 98, 1, Lattice::barnes_wall}}) {
+        {32, 15, 6},      {32, 21, 4},  {32, 22, 1},
+        {16, 8, 1, Lattice::barnes_wall},   {16, 10, 3, Lattice::barnes_wall}, {16, 20, 2, Lattice::barnes_wall},
+        {16, 40, 8, Lattice::barnes_wall},  {16, 82, 14, Lattice::barnes_wall}, {16, 98, 1, Lattice::barnes_wall}}) {
     for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
       const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
@@ -141,7 +143,8 @@ TEST_CASE("a matrix of two segments is decoded with the code of each") {
   for (size_t rows : {1, 3, 4}) {
     check_matrix(PvqLayout(577, {{320, 16, 24, some_levels(7)}, {257, 16, 25, some_levels(5)}}, cache), rows, random);
     check_matrix(PvqLayout(41, {{32, 32, 9, some_levels(3)}, {9, 8, 40, some_levels(9)}}, cache), rows, random);
-    check_matrix(PvqLayout(121, {{80, 16, 40, some_levels(8), Lattice::barnes_wall}, {41, 8, 25, some_levels(13)}}, cache), rows, random);
+    const PvqSegment barnes_wall = {80, 16, 40, some_levels(8), Lattice::barnes_wall};
+    check_matrix(PvqLayout(121, {barnes_wall, {41, 8, 25, some_levels(13)}}, cache), rows, random);
     check_matrix(PvqLayout(7, {{4, 2, 5, some_levels(3)}, {3, 4, 9, some_levels(2)}}, cache), rows, random);
   }
 }

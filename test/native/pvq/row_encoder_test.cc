@@ -66,21 +66,20 @@ TEST_CASE("rows come out the same from every instruction set and any number of t
   Random random(seed);
   PyramidCache cache;
   ThreadPool one(1), three(3);
-  for (const auto& [pyramid, levels] :
-       {std::pair<Pyramid, size_t>{{16, 24}, 7}, {{16, 40, Lattice::barnes_wall}, 8}}) {
-  for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
-    const size_t rows = 400;
-    const std::vector<float> values = random.gaussians(rows * columns);
-    const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
-    const PvqRows expected = encode_rows(values.data(), rows, layout, search_points, one, JobControl());
-    for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
-      if (kernel.instruction_set > supported_instruction_set()) continue;
-      const PvqRows encoded = encode_rows(values.data(), rows, layout, kernel.search, three, JobControl());
-      CHECK(encoded.codes == expected.codes);
-      CHECK(encoded.row_scale == expected.row_scale);
+  for (const auto& [pyramid, levels] : {std::pair<Pyramid, size_t>{{16, 24}, 7}, {{16, 40, Lattice::barnes_wall}, 8}}) {
+    for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
+      const size_t rows = 400;
+      const std::vector<float> values = random.gaussians(rows * columns);
+      const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
+      const PvqRows expected = encode_rows(values.data(), rows, layout, search_points, one, JobControl());
+      for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
+        if (kernel.instruction_set > supported_instruction_set()) continue;
+        const PvqRows encoded = encode_rows(values.data(), rows, layout, kernel.search, three, JobControl());
+        CHECK(encoded.codes == expected.codes);
+        CHECK(encoded.row_scale == expected.row_scale);
+      }
     }
   }
-}
 }
 
 TEST_CASE("rows of any magnitude that f16 can scale keep their relative error") {
