@@ -38,7 +38,7 @@ export interface CheckpointWriterOptions {
 }
 
 const assemblyFolder = 'assembled'
-const scratchFolder = 'scratch'
+const runFolder = 'run'
 
 export class CheckpointWriter {
   private readonly groups: Map<string, Group>
@@ -96,9 +96,12 @@ export class CheckpointWriter {
     )
   }
 
-  /** A folder for temporary files of the run, to be made where it is needed. It vanishes with the end of the run. */
-  get scratch(): string {
-    return join(this.partial, scratchFolder)
+  /**
+   * A folder for other files of the run, to be made where it is needed. It is there when the run resumes, and vanishes with the
+   * partial folder.
+   */
+  folder(name: string): string {
+    return join(this.partial, runFolder, name)
   }
 
   /** Of the weight files that the weights added so far make. */

@@ -26,6 +26,8 @@ export interface ChooseRankOptions extends EncodeOptions {
   bits: number
   rotationSeed: number | null
   hessian?: Hessian
+  metric?: Float64Array
+  outputHessian?: Float64Array
   rounding?: Rounding
   guide?: Partial<GuideSettings>
   name?: string

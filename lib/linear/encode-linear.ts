@@ -26,8 +26,10 @@ export interface EncodeLinearOptions extends EncodeOptions {
   rotationSeed: number | null
   lowRank?: { method: LowRankMethod; rank: number }
   hessian?: Hessian
-  /** Of the gradients at the layer's outputs, E[g g^T]: guided rounding then weighs the errors of all rows together. */
-  outputHessian?: Hessian
+  /** in x in: guided rounding weighs errors by this instead of the hessian. */
+  metric?: Float64Array
+  /** E[g g^T] of the gradients at the outputs, out x out: guided rounding then weighs the errors of all rows together. */
+  outputHessian?: Float64Array
   /** Default `guided`, which needs PVQ codes and a hessian, and is `nearest` without them. */
   rounding?: Rounding
   /** Of guided rounding, where they differ from the defaults. */
@@ -86,16 +88,17 @@ export async function encodeCodes(
   options: EncodeLinearOptions,
   keepError: boolean,
 ): Promise<EncodedCodes> {
-  const { quantizer, rotationSeed, hessian, outputHessian, rounding = 'guided', name = 'weight' } = options
+  const { quantizer, rotationSeed, outputHessian, rounding = 'guided', name = 'weight' } = options
   const { signal, onProgress } = options
   const { rows, columns } = weight
   const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
   const error = keepError ? new Float32Array(rows * columns) : undefined
+  const metric = rounding === 'guided' ? (options.metric ?? options.hessian?.mean()) : undefined
   const guide =
-    rounding === 'guided' && hessian !== undefined && quantizer instanceof PvqQuantizer
-      ? await RoundingGuide.create(quantizer, hessian, rotationSeed, options.guide)
+    metric !== undefined && quantizer instanceof PvqQuantizer
+      ? await RoundingGuide.create(quantizer, columns, metric, rotationSeed, options.guide)
       : undefined
-  const coupling = guide && outputHessian && { outputHessian: outputHessian.mean(), share: OUTPUT_SHARE }
+  const coupling = guide && outputHessian && { outputHessian, share: OUTPUT_SHARE }
   const chunkRows = coupling ? rows : Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
   const parts: QuantizedWeights[] = []
   let squares = 0

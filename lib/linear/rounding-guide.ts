@@ -8,7 +8,6 @@ import type { PvqQuantizer } from '../quantizers/pvq.js'
 import { pvqSegments } from '../quantizers/pvq-levels.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { runRows } from '../quantizers/row-job.js'
-import type { Hessian } from './hessian.js'
 import { rotateMoments } from './rotated-moments.js'
 
 /** `guided`: for the outputs, given statistics of the inputs. `nearest`: each group by itself. */
@@ -32,16 +31,18 @@ export class RoundingGuide {
     this.#guide = new native.PvqGuide(columns, this.#segments, hessian, { ...defaults, ...settings })
   }
 
-  /** For rows that were rotated with `rotationSeed` (null: not at all). */
+  /**
+   * For rows of `columns` weights that were rotated with `rotationSeed` (null: not at all). `metric`: columns x columns, what
+   * errors are weighed by, E[x x'] or a weighted form of it, of inputs that are not rotated.
+   */
   static async create(
     quantizer: PvqQuantizer,
-    hessian: Hessian,
+    columns: number,
+    metric: Float64Array,
     rotationSeed: number | null,
     settings: Partial<GuideSettings> = {},
   ): Promise<RoundingGuide> {
-    const { inFeatures } = hessian
-    const moments = await rotateMoments(hessian.mean(), inFeatures, rotationSeed)
-    return new RoundingGuide(quantizer, inFeatures, moments, settings)
+    return new RoundingGuide(quantizer, columns, await rotateMoments(metric.slice(), columns, rotationSeed), settings)
   }
 
   /** Codes rows x columns values; with `coupling`, all rows of a matrix. */

@@ -12,11 +12,17 @@ export interface AdvancedOptions extends Partial<GuideSettings> {
   rotation?: boolean
   /** Calibrate with the inputs that the quantized model has, and correct for their drift. Default true. */
   propagation?: boolean
+  /** Weigh errors by how much the loss depends on them (Fisher information), not by the size of inputs alone. Default true. */
+  sensitivity?: boolean
+  /** Give each layer the rate that its expected loss deserves; needs `sensitivity`. Default true. */
+  allocation?: boolean
 }
 
 const checks: Record<keyof AdvancedOptions, (name: string, value: unknown) => void> = {
   rotation: checkBoolean,
   propagation: checkBoolean,
+  sensitivity: checkBoolean,
+  allocation: checkBoolean,
   feedback: checkBoolean,
   ordered: checkBoolean,
   moves: (name, value) => checkInteger(name, value as number, 0, 1000),

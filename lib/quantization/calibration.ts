@@ -32,9 +32,4 @@ export class Calibration {
     this.#latest = { layer, input, statistics }
     return statistics
   }
-
-  /** Lets go of the hidden states and their files. */
-  close(): Promise<void> {
-    return this.options.space.close()
-  }
 }

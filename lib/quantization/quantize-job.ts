@@ -11,17 +11,22 @@ import type { JobContext } from '../worker/job.js'
 import { ActivationSpace } from './activation-store.js'
 import { Calibration } from './calibration.js'
 import { calibrationWindows } from './calibration-windows.js'
+import { lossCoefficients } from './loss-coefficients.js'
 import { STEPS } from './propagation.js'
-import { quantizeLayer } from './quantize-layer.js'
+import { type LayerStatistics, quantizeLayer } from './quantize-layer.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
 import { planTensors, sizeOf, type TensorPlan, type TensorTarget } from './quantize-plan.js'
 import { quantizationReport, reportFiles } from './report.js'
+import { Sensitivity } from './sensitivity.js'
 import { planForSize } from './size-plan.js'
 import { WorkMeter } from './work-meter.js'
 
-/** Work of copying a weight, and of calibrating it with one token, as a share of rounding it; roughly. */
+/** Work of copying a weight, and of calibrating it or measuring the loss with one token, as a share of rounding it; roughly. */
 const COPYING = 0.02
 const CALIBRATION = 1 / 25_000
+const SENSITIVITY = 1 / 10_000
+/** Of the calibration windows, those whose gradients are taken. */
+const SENSITIVITY_WINDOWS = 64
 
 /** See quantizeModel. */
 export async function run(payload: QuantizePayload, context: JobContext): Promise<QuantizeModelResult> {
@@ -53,10 +58,14 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
   }
 }
 
-function planFor(source: ModelSource, payload: QuantizePayload): TensorPlan[] {
+function planFor(
+  source: ModelSource,
+  payload: QuantizePayload,
+  coefficients?: ReadonlyMap<string, number>,
+): TensorPlan[] {
   const { bits, size } = payload
-  if (bits !== undefined) return planTensors(source.config, { ...payload, bits })
-  return planForSize(source, { ...payload, rotationSeed: rotationSeedOf(payload) }, size!).plan
+  if (bits !== undefined) return planTensors(source.config, { ...payload, bits }, coefficients)
+  return planForSize(source, { ...payload, rotationSeed: rotationSeedOf(payload) }, size!, coefficients).plan
 }
 
 function rotationSeedOf({ quantizer, seed, advanced }: QuantizePayload): number | null {
@@ -112,23 +121,26 @@ class ModelQuantizer {
   #storedBits = 0
   readonly #reports: { role: string; report: LayerReport }[] = []
   readonly #meter: WorkMeter
+  readonly #space: ActivationSpace
   readonly #calibration?: Calibration
+  #sensitivity?: Sensitivity
 
   constructor(
     private readonly source: ModelSource,
     private readonly payload: QuantizePayload,
     private readonly context: JobContext,
     private readonly writer: CheckpointWriter,
-    private readonly plan: TensorPlan[],
-    windows: Int32Array[] | undefined,
+    private plan: TensorPlan[],
+    private readonly windows: Int32Array[] | undefined,
   ) {
     const work = plan.reduce((sum, tensor) => sum + workOf(tensor), 0)
-    const calibrationWork = windows === undefined ? 0 : calibrationWorkOf(plan, windows)
-    this.#meter = new WorkMeter(work + calibrationWork, progress => context.progress(progress))
+    const calibrationWork = windows === undefined ? 0 : CALIBRATION * tokenWeights(plan, windows)
+    this.#meter = new WorkMeter(work + calibrationWork + this.#sensitivityWork, progress => context.progress(progress))
+    this.#space = new ActivationSpace(writer.folder('activations'), payload.calibrationMemory)
     if (windows === undefined) return
     const steps = source.config.layers * STEPS * windows.length
     this.#calibration = new Calibration(source, windows, {
-      space: new ActivationSpace(writer.scratch, payload.calibrationMemory),
+      space: this.#space,
       quantizedWeights:
         (payload.advanced.propagation ?? true)
           ? async name => (this.#isQuantized(name) ? writer.readQuantized(name) : undefined)
@@ -143,6 +155,8 @@ class ModelQuantizer {
 
   async run(): Promise<QuantizeModelResult> {
     try {
+      this.#sensitivity = await this.#measureSensitivity()
+      if (this.#sensitivity && (this.payload.advanced.allocation ?? true)) await this.#allocate(this.#sensitivity)
       for (const tensor of this.plan) {
         this.context.throwIfAborted()
         if (tensor.target === undefined) await this.#keep(tensor)
@@ -150,7 +164,7 @@ class ModelQuantizer {
         this.#meter.add(workOf(tensor), tensor.name)
       }
     } finally {
-      await this.#calibration?.close()
+      await this.#space.close()
     }
     const result = (bytes: number): QuantizeModelResult => ({
       ...this.#means(),
@@ -179,6 +193,40 @@ class ModelQuantizer {
     this.#storedBits += 8 * (this.writer.note(name) as number)
   }
 
+  get #sensitivityWork(): number {
+    const { quantizer, rounding, advanced } = this.payload
+    const wanted = quantizer === 'pvq' && rounding === 'guided' && (advanced.sensitivity ?? true)
+    if (!wanted || this.windows === undefined) return 0
+    return SENSITIVITY * tokenWeights(this.plan, this.windows.slice(0, SENSITIVITY_WINDOWS))
+  }
+
+  async #measureSensitivity(): Promise<Sensitivity | undefined> {
+    const work = this.#sensitivityWork
+    if (work === 0) return undefined
+    const { payload, context } = this
+    const sensitivity = await Sensitivity.measure(this.source, this.windows!, {
+      windows: SENSITIVITY_WINDOWS,
+      folder: this.writer.folder('sensitivity'),
+      space: this.#space,
+      seed: payload.seed,
+      signal: context.signal,
+      onProgress: ({ done, total, label }) => this.#meter.within(work, done / total, label ?? 'sensitivity'),
+      poll: context.throwIfAborted,
+    })
+    this.#meter.add(work, 'sensitivity')
+    return sensitivity
+  }
+
+  /** Gives each layer the rate that its expected loss deserves. */
+  async #allocate(sensitivity: Sensitivity): Promise<void> {
+    const coefficients = await lossCoefficients(this.source, this.plan, sensitivity, {
+      rotationSeed: rotationSeedOf(this.payload),
+      onLayer: this.context.throwIfAborted,
+      signal: this.context.signal,
+    })
+    this.plan = planFor(this.source, this.payload, coefficients)
+  }
+
   #isQuantized(name: string): boolean {
     return this.plan.some(tensor => tensor.name === name && tensor.target !== undefined)
   }
@@ -187,8 +235,8 @@ class ModelQuantizer {
     const { name, shape, role } = tensor
     if (!this.writer.has(name)) {
       const { quantizer: quantizerName, lattice, rounding, lowRank, advanced } = this.payload
-      const { rotation: _rotation, propagation: _propagation, ...guide } = advanced
-      const statistics = await this.#calibration?.statisticsOf(name)
+      const { rotation, propagation, sensitivity, allocation, ...guide } = advanced
+      const statistics = await this.#statisticsOf(tensor)
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
       const { stored, report } = await quantizeLayer(weight, {
@@ -212,6 +260,12 @@ class ModelQuantizer {
     this.#reports.push({ role, report })
   }
 
+  async #statisticsOf({ name, role }: TensorPlan): Promise<LayerStatistics | undefined> {
+    const statistics = await this.#calibration?.statisticsOf(name)
+    if (statistics === undefined || this.#sensitivity === undefined || role !== 'linear') return statistics
+    return { ...statistics, sensitivity: await this.#sensitivity.ofWeight(name) }
+  }
+
   #layers(): LayerReport[] {
     return this.#reports.map(({ report }) => report)
   }
@@ -230,9 +284,10 @@ function workOf(tensor: TensorPlan): number {
   return tensor.target === undefined ? COPYING * sizeOf(tensor) : sizeOf(tensor)
 }
 
-function calibrationWorkOf(plan: TensorPlan[], windows: Int32Array[]): number {
+/** Products of weights in linear layers and tokens. */
+function tokenWeights(plan: TensorPlan[], windows: Int32Array[]): number {
   const linear = plan.filter(({ role }) => role === 'linear').reduce((sum, tensor) => sum + sizeOf(tensor), 0)
-  return CALIBRATION * linear * windows.reduce((sum, window) => sum + window.length, 0)
+  return linear * windows.reduce((sum, window) => sum + window.length, 0)
 }
 
 async function widened(format: DenseFormat, shape: number[], data: Uint8Array): Promise<PlainTensor> {

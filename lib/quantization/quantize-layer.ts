@@ -16,6 +16,8 @@ import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import type { LayerReport } from './quantize-model.js'
 import type { TensorTarget } from './quantize-plan.js'
+import { roundingMetric } from './rounding-metric.js'
+import type { ProjectionSensitivity } from './sensitivity-files.js'
 
 /** What calibration text says about a layer. */
 export interface LayerStatistics {
@@ -23,6 +25,8 @@ export interface LayerStatistics {
   hessian: Hessian
   /** For what was quantized before it. */
   correction?: DriftCorrection
+  /** How much the loss depends on it. */
+  sensitivity?: Pick<ProjectionSensitivity, 'inputHessian' | 'outputHessian'>
 }
 
 export interface QuantizeLayerOptions extends EncodeOptions {
@@ -44,9 +48,10 @@ export async function quantizeLayer(
   { name, target, quantizerName, lattice, lowRank: method, statistics, ...options }: QuantizeLayerOptions,
 ): Promise<{ stored: StoredWeights; report: Omit<LayerReport, 'seconds'> }> {
   const { rows, columns } = weight
-  const { hessian, correction } = statistics ?? {}
+  const { hessian, correction, sensitivity } = statistics ?? {}
   const aim = correction ? dense(await correction.target(weight), rows, columns) : weight
-  const common = { ...options, name, hessian }
+  const metric = hessian && sensitivity && roundingMetric(hessian.mean(), sensitivity.inputHessian)
+  const common = { ...options, name, hessian, metric, outputHessian: sensitivity?.outputHessian }
   const { stored, relativeSquaredError } =
     target.rank === 'auto'
       ? await chooseRank(aim, { ...common, rank: 'auto', method, quantizerName, lattice, bits: target.bits })

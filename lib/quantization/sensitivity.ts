@@ -69,6 +69,12 @@ export class Sensitivity {
     return this.files.readProjection(layer, name)
   }
 
+  /** @param name of a linear layer's weight. */
+  ofWeight(name: string): Promise<ProjectionSensitivity> {
+    const [, layer, projection] = /^model\.layers\.(\d+)\.(.+)\.weight$/.exec(name) ?? []
+    return this.of(Number(layer), projection as ProjectionName)
+  }
+
   /** Of each projection of a block, without reading its matrices. */
   squaredGradients(layer: number): Promise<Record<ProjectionName, number>> {
     return this.files.readSquaredGradients(layer)
