@@ -111,7 +111,7 @@ describe('the expected loss of rounding a layer', () => {
           quantizer: planQuantizer('pvq', rows, columns, total),
           rotationSeed: 3,
           hessian,
-          outputHessian: coupled ? outputs : undefined,
+          outputHessian: coupled ? outputs.mean() : undefined,
         })
         const approximation = new QuantizedLinear(stored).dequantize()
         const error = weight.map((value, i) => value - approximation[i])
