@@ -5,9 +5,9 @@
  * error dW of the weights then raises the KL divergence from the model by about 1/2 E[(g^T dW x)^2] a token (its second-order
  * term; E[g g^T] is the Fisher information). With the direction of g independent of x, but not its length,
  *
- *   1/2 E[(g^T dW x)^2] = 1/2 tr(G dW F dW^T) / (tr(G) / out),    F = E[mean_o(g_o^2) x x^T],    G = E[g g^T]:
+ *   1/2 E[(g^T dW x)^2] = 1/2 tr(G dW F dW^T) / tr(G),    F = E[|g|^2 x x^T],    G = E[g g^T]:
  *
- * for G proportional to the identity, 1/2 tr(dW F dW^T). Rounding with error feedback turns errors of variance v of the
+ * for G proportional to the identity, 1/2 tr(dW F dW^T) / out. Rounding with error feedback turns errors of variance v of the
  * rotated weights, v = (mean square of the row) * (relative error of the code), into errors whose cost under F is v times the sum
  * of the conditional variances of F (native/core/calibrated/conditional_variances.h); rows that are rounded together weigh as
  * much as their conditional variances under G. So the loss is
@@ -23,7 +23,7 @@ const RIDGE = 0.01
 const CHUNK_WEIGHTS = 1 << 20
 
 export interface LayerSensitivity {
-  /** F = E[mean_o(g_o^2) x x^T], in x in, of the inputs as the model has them; not changed. */
+  /** F = E[|g|^2 x x^T], in x in, of the inputs as the model has them; not changed. */
   inputHessian: Float64Array
   /** G = E[g g^T], out x out. Without it all outputs count alike. */
   outputHessian?: Float64Array
@@ -54,18 +54,18 @@ export async function lossCoefficient(
   return (scale * variances.reduce((sum, variance) => sum + variance, 0)) / 2
 }
 
-/** What each row counts for: 1 on average, or less where rows are rounded together. */
+/** What each row counts for: 1 in all, or less where rows are rounded together. */
 async function rowWeights(rows: number, outputHessian: Float64Array | undefined, coupled: boolean) {
-  const even = new Float64Array(rows).fill(1)
+  const even = new Float64Array(rows).fill(1 / rows)
   if (outputHessian === undefined) return even
   const diagonal = even.map((_, row) => outputHessian[row * (rows + 1)])
-  const mean = diagonal.reduce((sum, value) => sum + value, 0) / rows
-  if (!(mean > 0)) return even
-  if (!coupled) return diagonal.map(value => value / mean)
+  const trace = diagonal.reduce((sum, value) => sum + value, 0)
+  if (!(trace > 0)) return even
+  if (!coupled) return diagonal.map(value => value / trace)
   // Under the mix of G and the identity that rows are rounded with.
   const ridge = (1 - OUTPUT_SHARE) / OUTPUT_SHARE
   const variances = await native.conditionalVariancesAsync(outputHessian, rows, ridge)
-  return variances.map(variance => (OUTPUT_SHARE * variance) / mean)
+  return variances.map(variance => (OUTPUT_SHARE * variance) / trace)
 }
 
 async function meanSquares(weight: DenseWeights): Promise<Float64Array> {

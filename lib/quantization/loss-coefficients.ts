@@ -21,12 +21,11 @@ export async function lossCoefficients(
   { rotationSeed, onLayer, signal }: LossCoefficientOptions,
 ): Promise<Map<string, number>> {
   const coefficients = new Map<string, number>()
-  for (const { name, role, shape } of tensors) {
+  for (const { name, role } of tensors) {
     if (role !== 'linear') continue
     const weight = (await readWeights(source, name, signal)).weights as DenseWeights
-    const coefficient = await lossCoefficient(weight, await sensitivity.ofWeight(name), { rotationSeed, coupled: true })
-    // The sensitivity sums squared gradients over the outputs, where the expected loss takes their mean.
-    coefficients.set(name, coefficient / shape[0])
+    const moments = await sensitivity.ofWeight(name)
+    coefficients.set(name, await lossCoefficient(weight, moments, { rotationSeed, coupled: true }))
     onLayer()
   }
   return coefficients

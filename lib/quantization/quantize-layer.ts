@@ -67,6 +67,7 @@ export async function quantizeLayer(
       ? (await remainingError(weight, stored)).relativeSquaredError
       : relativeSquaredError,
   }
+  if (target.expectedLoss !== undefined) report.expectedLoss = target.expectedLoss
   if (hessian === undefined) return { stored, report }
   report.outputError = await outputError(aim, stored, hessian)
   if (target.rank === 0) {

@@ -86,6 +86,11 @@ export interface LayerReport {
   outputError?: number
   /** The same if each group of weights were rounded by itself. Absent with a low-rank correction. */
   nearestOutputError?: number
+  /**
+   * Where rates are allocated, the KL divergence in nats a token that its rounding was expected to add when its rate was chosen: to
+   * second order, with all else as it was.
+   */
+  expectedLoss?: number
 }
 
 export interface QuantizeModelResult {

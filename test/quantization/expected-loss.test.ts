@@ -48,7 +48,7 @@ function secondMoments(vectors: Float32Array[]): Hessian {
 const fisherOf = (all: Tokens) =>
   secondMoments(
     all.map(({ g, x }) => {
-      const length = Math.sqrt(dot(g, g) / rows)
+      const length = Math.sqrt(dot(g, g))
       return x.map(value => value * length)
     }),
   )

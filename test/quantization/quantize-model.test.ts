@@ -106,6 +106,30 @@ describe('quantizeModel', () => {
     await expectError(() => loadModel(folder, { activations: 'float16' as never }), 'INVALID_ARGUMENT', /got "float16"/)
   })
 
+  it('gives more bits to layers on which the loss depends more, the same in all, and loses less', async () => {
+    const run = async (allocation: boolean) => {
+      const folder = output()
+      const settings = { calibration, calibrationTokens: 8192, advanced: { allocation, propagation: false } }
+      const result = await quantizeModel(tales, { bits: 2.5, ...settings, output: folder })
+      const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 4 })
+      return { ...result, klDivergence: klDivergence!.mean }
+    }
+    const [allocated, equal] = [await run(true), await run(false)]
+    const rate = allocated.linearBitsPerWeight
+    assert.ok(rate <= 2.5 && rate > 2.495, `${rate} bits in the linear layers`)
+    assert.ok(
+      allocated.klDivergence < 0.9 * equal.klDivergence,
+      `KL ${allocated.klDivergence} allocated, ${equal.klDivergence} at equal rates`,
+    )
+    // Foreseen to second order, without what layers do to each other.
+    const foreseen = allocated.layers.reduce((sum, layer) => sum + layer.expectedLoss!, 0)
+    assert.ok(
+      foreseen > allocated.klDivergence / 3 && foreseen < 1.5 * allocated.klDivergence,
+      `KL ${allocated.klDivergence}, foreseen ${foreseen}`,
+    )
+    assert.ok(equal.layers.every(layer => layer.expectedLoss === undefined))
+  })
+
   it('meets a size from below, embedding and headers counted, by the same bytes after an interruption', async () => {
     const folder = output()
     const options = { size: '2MB', rank: 4, output: folder }
@@ -286,6 +310,7 @@ describe('quantizeModel', () => {
         if (share < 1) await expectError(() => work, 'ABORTED', /aborted/)
         else await work
       }
+      assert.ok(labels.has('sensitivity of block N'), [...labels].join())
       assert.ok(labels.has('calibrating block N'), [...labels].join())
       assert.ok(labels.has('model.layers.N.mlp.down_proj.weight'), [...labels].join())
       const whole = output()
