@@ -43,10 +43,12 @@ const subjects = []
 const paths = positionals.length > 0 ? positionals : ['', 'calibration.txt', 'evaluation.txt'].map(talesFile)
 for (let at = 0; at < paths.length; at += 3) subjects.push(await subjectOf(...paths.slice(at, at + 3)))
 
+let failures = 0
 if (!values.render) for (const cell of wantedCells()) await measure(cell)
 const command = ['node bench/accuracy.mjs', ...paths.map(published), ...(windows === 48 ? [] : ['--windows', windows])]
 writeFileSync(values.document, accuracyDocument(subjects, cellOf, command.join(' ')))
 console.error(`wrote ${relative('.', values.document)}`)
+if (failures > 0) process.exitCode = 1
 
 function talesFile(name) {
   return join(root, 'models/tales', name)
@@ -93,23 +95,28 @@ function identity({ name, sourceHash, calibrationHash, textHash, windows }, { se
   return { model: name, sourceHash, ...calibrated, textHash, windows, bits, settings, version }
 }
 
+/** A cell that fails is named and left out: the others may take hours. */
 async function measure({ subject, method, bits }) {
   const own = identity(subject, method, bits)
-  let cell = results.find(own)
-  const known = cell !== undefined
-  if (!known || values.again) {
+  const title = `${subject.name}, ${method.name}, ${bits} bits`
+  const known = results.find(own) !== undefined && !values.again
+  if (!known) {
     const { source, calibration, text } = subject
     const folder = join(root, 'build/accuracy')
     mkdirSync(folder, { recursive: true })
     const output = join(folder, keyOf(own))
-    const figures = await inProcess({ source, calibration, text, windows, bits, settings: method.settings, output })
-    results.add(own, { ...figures, ...circumstances() })
-    cell = results.find(own)
+    try {
+      const figures = await inProcess({ source, calibration, text, windows, bits, settings: method.settings, output })
+      results.add(own, { ...figures, ...circumstances() })
+    } catch (error) {
+      failures++
+      console.error(`${title}: ${error.message}`)
+      return
+    }
   }
-  console.error(
-    `${subject.name}, ${method.name}, ${bits} bits: KL ${cell.klDivergence.mean.toFixed(4)} at ` +
-      `${cell.linearBitsPerWeight.toFixed(3)}${known && !values.again ? ', measured before' : ''}`,
-  )
+  const { klDivergence, linearBitsPerWeight } = results.find(own)
+  const divergence = `KL ${klDivergence.mean.toFixed(4)} at ${linearBitsPerWeight.toFixed(3)}`
+  console.error(`${title}: ${divergence}${known ? ', measured before' : ''}`)
 }
 
 /** The figures of one cell; see accuracy/cell.mjs. */

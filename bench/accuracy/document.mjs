@@ -46,8 +46,8 @@ function provenance(cells) {
     return sorted.length > 1 ? `${sorted[0]} to ${sorted.at(-1)}` : sorted[0]
   }
   const processors = [...new Set(cells.map(({ processor }) => processor))].join('; ')
-  const versions = [...new Set(cells.map(({ version }) => version))].join(', ')
-  return `Measured ${span(cells.map(({ date }) => date.slice(0, 10)))} with version ${versions} on ${processors}.`
+  const commits = [...new Set(cells.flatMap(({ commit }) => commit ?? []))].map(commit => `\`${commit}\``).join(', ')
+  return `Measured ${span(cells.map(({ date }) => date.slice(0, 10)))} at ${commits || 'a commit unknown'} on ${processors}.`
 }
 
 function divergences(find) {
