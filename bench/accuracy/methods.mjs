@@ -4,8 +4,11 @@
 const nearest = { rounding: 'nearest' }
 const lowRank = { rank: 'auto', lowRank: 'qera' }
 const calibrated = { calibration: true }
-const unpropagated = { advanced: { propagation: false } }
 const barnesWall = { lattice: 'barnes-wall' }
+
+/** What calibration does beside guided rounding; all on by default. */
+const without = (...parts) => ({ advanced: Object.fromEntries(parts.map(part => [part, false])) })
+const guidedOnly = without('propagation', 'sensitivity', 'allocation')
 
 /** Everything on. */
 export const full = { ...calibrated, ...barnesWall, ...lowRank }
@@ -15,25 +18,30 @@ export const methods = [
   { name: 'integer rounding', settings: { quantizer: 'integer' } },
   { name: 'MXINT', settings: { quantizer: 'mxint' } },
   { name: 'PVQ, nearest', settings: nearest },
-  { name: 'PVQ, nearest, low rank', settings: { ...calibrated, ...nearest, ...lowRank, ...unpropagated } },
-  { name: 'PVQ, guided', settings: { ...calibrated, ...unpropagated } },
-  { name: 'PVQ, guided, low rank', settings: { ...calibrated, ...lowRank, ...unpropagated } },
-  { name: 'PVQ, guided, propagation', settings: calibrated },
-  { name: 'PVQ, guided, propagation, Barnes-Wall', settings: { ...calibrated, ...barnesWall } },
-  { name: 'full', settings: full },
+  { name: 'PVQ, nearest, low rank', settings: { ...calibrated, ...nearest, ...lowRank, ...guidedOnly } },
+  { name: 'PVQ, guided', settings: { ...calibrated, ...guidedOnly } },
+  { name: 'PVQ, guided, low rank', settings: { ...calibrated, ...lowRank, ...guidedOnly } },
+  { name: '+ propagation', settings: { ...calibrated, ...without('sensitivity', 'allocation') } },
+  { name: '+ sensitivity', settings: { ...calibrated, ...without('allocation') } },
+  { name: '+ allocation', settings: calibrated },
+  { name: '+ Barnes-Wall lattice', settings: { ...calibrated, ...barnesWall } },
+  { name: 'full: + low rank', settings: full },
 ]
 
 /** `full` with one part off. */
 export const ablations = [
-  { name: 'without rotation', settings: { ...full, advanced: { rotation: false } } },
+  { name: 'without rotation', settings: { ...full, ...without('rotation') } },
   { name: 'without the Barnes-Wall lattice', settings: { ...full, lattice: 'integer' } },
-  { name: 'without error feedback', settings: { ...full, advanced: { feedback: false } } },
+  { name: 'without error feedback', settings: { ...full, ...without('feedback') } },
   { name: 'without coordinate descent', settings: { ...full, advanced: { sweeps: 0 } } },
   { name: 'without either', settings: { ...full, advanced: { feedback: false, sweeps: 0 } } },
-  { name: 'without column order', settings: { ...full, advanced: { ordered: false } } },
+  { name: 'without column order', settings: { ...full, ...without('ordered') } },
   { name: 'without guided search', settings: { ...full, advanced: { moves: 0 } } },
-  { name: 'without propagation', settings: { ...full, ...unpropagated } },
   { name: 'without guided rounding', settings: { ...full, ...nearest } },
+  { name: 'without propagation', settings: { ...full, ...without('propagation') } },
+  { name: 'without Fisher mix', settings: { ...full, ...without('fisherMix') } },
+  { name: 'without output coupling', settings: { ...full, ...without('outputCoupling') } },
+  { name: 'without allocation', settings: { ...full, ...without('allocation') } },
   { name: 'without low rank', settings: { ...calibrated, ...barnesWall } },
 ]
 

@@ -14,6 +14,10 @@ export interface AdvancedOptions extends Partial<GuideSettings> {
   propagation?: boolean
   /** Weigh errors by how much the loss depends on them (Fisher information), not by the size of inputs alone. Default true. */
   sensitivity?: boolean
+  /** Of that, in the weights of inputs: half of them by their size, half by the loss. Default true. */
+  fisherMix?: boolean
+  /** Of that, over the outputs: errors of rows are weighed together and fed from row to row. Default true. */
+  outputCoupling?: boolean
   /** Give each layer the rate that its expected loss deserves; needs `sensitivity`. Default true. */
   allocation?: boolean
 }
@@ -22,6 +26,8 @@ const checks: Record<keyof AdvancedOptions, (name: string, value: unknown) => vo
   rotation: checkBoolean,
   propagation: checkBoolean,
   sensitivity: checkBoolean,
+  fisherMix: checkBoolean,
+  outputCoupling: checkBoolean,
   allocation: checkBoolean,
   feedback: checkBoolean,
   ordered: checkBoolean,

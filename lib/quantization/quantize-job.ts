@@ -235,7 +235,7 @@ class ModelQuantizer {
     const { name, shape, role } = tensor
     if (!this.writer.has(name)) {
       const { quantizer: quantizerName, lattice, rounding, lowRank, advanced } = this.payload
-      const { rotation, propagation, sensitivity, allocation, ...guide } = advanced
+      const { rotation, propagation, sensitivity, fisherMix, outputCoupling, allocation, ...guide } = advanced
       const statistics = await this.#statisticsOf(tensor)
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
@@ -263,7 +263,13 @@ class ModelQuantizer {
   async #statisticsOf({ name, role }: TensorPlan): Promise<LayerStatistics | undefined> {
     const statistics = await this.#calibration?.statisticsOf(name)
     if (statistics === undefined || this.#sensitivity === undefined || role !== 'linear') return statistics
-    return { ...statistics, sensitivity: await this.#sensitivity.ofWeight(name) }
+    const { fisherMix = true, outputCoupling = true } = this.payload.advanced
+    const { inputHessian, outputHessian } = await this.#sensitivity.ofWeight(name)
+    return {
+      ...statistics,
+      inputSensitivity: fisherMix ? inputHessian : undefined,
+      outputSensitivity: outputCoupling ? outputHessian : undefined,
+    }
   }
 
   #layers(): LayerReport[] {

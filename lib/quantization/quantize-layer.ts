@@ -17,7 +17,6 @@ import { storedBits } from '../quantizers/stored-bits.js'
 import type { LayerReport } from './quantize-model.js'
 import type { TensorTarget } from './quantize-plan.js'
 import { roundingMetric } from './rounding-metric.js'
-import type { ProjectionSensitivity } from './sensitivity-files.js'
 
 /** What calibration text says about a layer. */
 export interface LayerStatistics {
@@ -25,8 +24,9 @@ export interface LayerStatistics {
   hessian: Hessian
   /** For what was quantized before it. */
   correction?: DriftCorrection
-  /** How much the loss depends on it. */
-  sensitivity?: Pick<ProjectionSensitivity, 'inputHessian' | 'outputHessian'>
+  /** How much the loss depends on it: F = E[|g|^2 x x^T], in x in, and G = E[g g^T], out x out, for g at its outputs. */
+  inputSensitivity?: Float64Array
+  outputSensitivity?: Float64Array
 }
 
 export interface QuantizeLayerOptions extends EncodeOptions {
@@ -48,10 +48,10 @@ export async function quantizeLayer(
   { name, target, quantizerName, lattice, lowRank: method, statistics, ...options }: QuantizeLayerOptions,
 ): Promise<{ stored: StoredWeights; report: Omit<LayerReport, 'seconds'> }> {
   const { rows, columns } = weight
-  const { hessian, correction, sensitivity } = statistics ?? {}
+  const { hessian, correction, inputSensitivity, outputSensitivity } = statistics ?? {}
   const aim = correction ? dense(await correction.target(weight), rows, columns) : weight
-  const metric = hessian && sensitivity && roundingMetric(hessian.mean(), sensitivity.inputHessian)
-  const common = { ...options, name, hessian, metric, outputHessian: sensitivity?.outputHessian }
+  const metric = hessian && inputSensitivity && roundingMetric(hessian.mean(), inputSensitivity)
+  const common = { ...options, name, hessian, metric, outputHessian: outputSensitivity }
   const { stored, relativeSquaredError } =
     target.rank === 'auto'
       ? await chooseRank(aim, { ...common, rank: 'auto', method, quantizerName, lattice, bits: target.bits })

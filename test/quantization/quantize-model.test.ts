@@ -184,21 +184,30 @@ describe('quantizeModel', () => {
   })
 
   it('does without parts of the method where it is told to', async () => {
-    const quantized = async (advanced: AdvancedOptions) => {
-      const folder = output()
-      const text = calibration.slice(0, 2000)
-      await quantizeModel(tales, { bits: 3, calibration: text, output: folder, report: false, advanced })
-      return folder
-    }
-    const rotations = async (folder: string) => {
-      const source = await openModel(folder)
-      await source.close()
-      return [...source.quantized.values()].filter(({ rotation }) => rotation !== null).length
-    }
-    const whole = await quantized({})
-    assert.equal(await rotations(whole), 42)
-    assert.equal(await rotations(await quantized({ rotation: false })), 0)
-    assert.ok(!weightsOf(await quantized({ sweeps: 0 })).equals(weightsOf(whole)))
+    const config = { ...tinyConfig, vocab_size: 2048, hidden_size: 72, intermediate_size: 100 }
+    await withCheckpoint(config, randomTensors(config, 5), async model => {
+      for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+        writeFileSync(join(model, name), readFileSync(join(tales, name)))
+      }
+      const quantized = async (advanced: AdvancedOptions) => {
+        const folder = output()
+        await quantizeModel(model, { bits: 4, calibration: calibration.slice(0, 2000), output: folder, advanced })
+        return folder
+      }
+      const rotations = async (folder: string) => {
+        const source = await openModel(folder)
+        await source.close()
+        return [...source.quantized.values()].filter(({ rotation }) => rotation !== null).length
+      }
+      const whole = await quantized({})
+      assert.equal(await rotations(whole), 21)
+      assert.equal(await rotations(await quantized({ rotation: false })), 0)
+      const parts = ['propagation', 'sensitivity', 'fisherMix', 'outputCoupling', 'allocation', 'feedback', 'ordered']
+      for (const part of parts) {
+        assert.ok(!weightsOf(await quantized({ [part]: false })).equals(weightsOf(whole)), part)
+      }
+      assert.ok(!weightsOf(await quantized({ sweeps: 0 })).equals(weightsOf(whole)))
+    })
   })
 
   it('calibrates block by block for corrections that weigh errors by inputs', async () => {
