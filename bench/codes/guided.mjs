@@ -1,13 +1,13 @@
 // The layer that guided.cc wrote (dump=PREFIX), rounded with the library's pyramids: the error relative to the outputs with plain and with guided
 // rounding.
 //
-//   node bench/codes/guided.mjs PREFIX [columns=576] [D K L]...
+//   node bench/codes/guided.mjs PREFIX [columns, 576] [D,K,L]...
 import { readFileSync } from 'node:fs'
 import { Hessian, pvq, quantizeLinear } from '../../dist/index.js'
 
 const [prefix, width = '576', ...rest] = process.argv.slice(2)
 const columns = Number(width)
-const read = (suffix) => new Float32Array(new Uint8Array(readFileSync(prefix + suffix)).buffer)
+const read = suffix => new Float32Array(new Uint8Array(readFileSync(prefix + suffix)).buffer)
 const weight = read('.w')
 const inputs = read('.x')
 const shape = { outFeatures: weight.length / columns, inFeatures: columns }
@@ -28,7 +28,7 @@ function outputEnergy(matrix) {
 }
 
 const energy = outputEnergy(weight)
-const settings = rest.length ? rest.map((setting) => setting.split(',').map(Number)) : [[16, 24, 7]]
+const settings = rest.length ? rest.map(setting => setting.split(',').map(Number)) : [[16, 24, 7]]
 for (const [dimension, pulses, levels] of settings) {
   for (const rounding of ['nearest', 'guided']) {
     const layer = await quantizeLinear(weight, shape, {

@@ -300,7 +300,10 @@ int main(int argc, char** argv) {
     }
     for (int row = 0; row < rows; row++) {
       double dq = 0, qq = 0;
-      for (int f = 0; f < n; f++) dq += static_cast<double>(d[at(f, row)]) * qH[at(f, row)], qq += static_cast<double>(q[at(f, row)]) * qH[at(f, row)];
+      for (int f = 0; f < n; f++) {
+        dq += static_cast<double>(d[at(f, row)]) * qH[at(f, row)];
+        qq += static_cast<double>(q[at(f, row)]) * qH[at(f, row)];
+      }
       float factor = static_cast<float>(1 + dq / qq);
       scales[row] *= factor;
       for (int f = 0; f < n; f++) {

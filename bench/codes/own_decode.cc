@@ -2,7 +2,7 @@
 // is the root: instead of dividing the code by N(D,K) and searching one row of offsets, a table of all (level, pulses of the left half) is
 // entered by the code's leading bits and searched upwards. Below the root nothing changes.
 //
-//   g++ -O3 -march=native -std=c++17 -I native -o own_decode bench/codes/own_decode.cc native/core/pvq/{bit_stream,pvq_code,pyramid_counts,pyramid_tables,quad_table}.cc
+//   g++ -O3 -march=native -std=c++17 -I native -o own_decode bench/codes/own_decode.cc native/core/pvq/*.cc
 //   ./own_decode [rounds=20]
 #include <algorithm>
 #include <chrono>
@@ -77,8 +77,9 @@ float dot_own(const OwnCode& code, const uint8_t* codes, const float* prepared) 
       if (up == 0) break;
       entry = _mm512_mask_mov_epi32(entry, up, next);
     }
+    // At D = 8 the leading bits are the whole code.
     Wide rest;
-    for (;;) {
+    while (D > 8) {
       const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(entry), code.offsets.data(), 8),
                            _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(entry, 1), code.offsets.data(), 8)};
       const auto above = static_cast<__mmask16>(_mm512_cmpgt_epu64_mask(offset.low, value.low) |
@@ -92,7 +93,8 @@ float dot_own(const OwnCode& code, const uint8_t* codes, const float* prepared) 
     Product product{prepared};
     if constexpr (D == 8) {
       static_assert(Small, "only small pyramids here");
-      divide_small_eight(lookup, 0, k, left, narrow(rest), product);
+      const __m512i offset = _mm512_i32gather_epi32(entry, code.coarse.data(), 4);
+      divide_small_eight(lookup, 0, k, left, _mm512_sub_epi32(leading, offset), product);
     } else {
       walk_eights<Small>(lookup, 0, divide_wide(code.tables->level(D), k, left, rest), product);
     }
