@@ -2,7 +2,8 @@
 // is the root: instead of dividing the code by N(D,K) and searching one row of offsets, a table of all (level, pulses of the left half) is
 // entered by the code's leading bits and searched upwards. Below the root nothing changes.
 //
-//   g++ -O3 -march=native -std=c++17 -I native -o own_decode bench/codes/own_decode.cc native/core/pvq/*.cc
+//   cd native/core/pvq && g++ -O3 -march=native -std=c++17 -I ../.. -o own_decode ../../../bench/codes/own_decode.cc barnes_wall_index.cc \
+//       barnes_wall_tables.cc bit_stream.cc pvq_code.cc pyramid_cache.cc pyramid_counts.cc pyramid_tables.cc quad_table.cc
 //   ./own_decode [rounds=20]
 #include <algorithm>
 #include <chrono>
