@@ -3,7 +3,7 @@
 // when they are spent on the codes: MXINT with more bits or smaller blocks, and PVQ.
 //
 //   node bench/low-rank.mjs [SOURCE] [--text FILE] [--calibration FILE] [--settings W4A8,W4A6,W3A8,W2A8]
-//       [--ranks 8,16,32,64,128,256] [--windows 12] [--calibration-windows 32] [--json]
+//       [--ranks 16,32,64,128,256] [--windows 12] [--calibration-tokens 16384] [--json]
 //
 // SOURCE and its texts default to models/tales. A rank beyond a layer's smaller side is that side.
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -19,7 +19,9 @@ import { encodeCodes } from '../dist/linear/encode-linear.js'
 import { lowRankBits, lowRankScaling, quantizeFactors } from '../dist/linear/low-rank.js'
 import { requiredTensors } from '../dist/model/tensor-requirements.js'
 import { native } from '../dist/native.js'
-import { Calibration, calibrationWindows, hessianOf } from '../dist/quantization/calibration.js'
+import { ActivationSpace } from '../dist/quantization/activation-store.js'
+import { Calibration } from '../dist/quantization/calibration.js'
+import { calibrationWindows } from '../dist/quantization/calibration-windows.js'
 import { planQuantizer } from '../dist/quantizers/plan-quantizer.js'
 
 const tales = fileURLToPath(new URL('../models/tales/', import.meta.url))
@@ -29,9 +31,9 @@ const { positionals, values: options } = parseArgs({
     text: { type: 'string', default: join(tales, 'evaluation.txt') },
     calibration: { type: 'string', default: join(tales, 'calibration.txt') },
     settings: { type: 'string', default: 'W4A8,W4A6,W3A8,W2A8' },
-    ranks: { type: 'string', default: '8,16,32,64,128,256' },
+    ranks: { type: 'string', default: '16,32,64,128,256' },
     windows: { type: 'string', default: '12' },
-    'calibration-windows': { type: 'string', default: '32' },
+    'calibration-tokens': { type: 'string', default: '16384' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -73,18 +75,17 @@ async function quantizeAll(bitsOfWeights) {
   }
   const linear = tensors.filter(({ role }) => role === 'linear')
   const all = linear.reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, 0)
-  const windows = await calibrationWindows(source, [await readFile(options.calibration, 'utf8')])
-  const calibration = await Calibration.start(source, spread(windows, Number(options['calibration-windows'])))
-  let block = -1
-  let statistics
+  const windows = await calibrationWindows(
+    source,
+    [await readFile(options.calibration, 'utf8')],
+    Number(options['calibration-tokens']),
+  )
+  const calibration = new Calibration(source, windows, {
+    space: new ActivationSpace(join(folder, 'hidden'), 2 ** 30),
+    onWindow: () => {},
+  })
   for (const { name, shape } of linear) {
-    const layer = Number(/layers\.(\d+)\./.exec(name)[1])
-    if (layer !== block) {
-      block = layer
-      statistics = await calibration.block(layer, () => {})
-      console.error(`block ${layer}`)
-    }
-    const hessian = hessianOf(name, statistics)
+    const { hessian } = await calibration.statisticsOf(name)
     const { weights: weight } = await readWeights(source, name)
     const [rows, columns] = shape
     for (const bits of bitsOfWeights) {
@@ -125,6 +126,7 @@ async function quantizeAll(bitsOfWeights) {
       }
     }
   }
+  await calibration.close()
   for (const writer of writers.values()) {
     for (const { name, shape, role } of tensors) {
       if (role === 'linear') continue
@@ -147,12 +149,6 @@ async function halves(source, name, shape) {
   const values = new Float32Array(weights.rows * weights.columns)
   await native.decodeRowsAsync(weights, 0, weights.rows, values)
   return { format: 'f16', shape, data: new Uint8Array(native.toHalf(values).buffer) }
-}
-
-/** `count` of the windows, evenly over the text. */
-function spread(windows, count) {
-  if (windows.length <= count) return windows
-  return Array.from({ length: count }, (_, i) => windows[Math.floor((i * windows.length) / count)])
 }
 
 async function measureAll(models) {
