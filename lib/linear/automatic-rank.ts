@@ -1,9 +1,10 @@
 /**
  * The rank of a correction chosen by what it is worth: bits given to factors are taken from the codes, whose error then
  * grows by a factor 4 a bit. The correction stays only if the layer that has it measures better than the control, the same
- * bits all in the codes.
+ * bits all in the codes and rounded the same way.
  */
 import { type DenseWeights, type GuideSettings, type Lattice, type LowRankScaling, native } from '../native.js'
+import { decodeAllAsync } from '../quantizers/decode.js'
 import { planQuantizer, type QuantizerName } from '../quantizers/plan-quantizer.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
@@ -11,14 +12,16 @@ import type { Hessian } from './hessian.js'
 import { type LowRankMethod, lowRankBits, lowRankScaling } from './low-rank.js'
 import type { Rounding } from './rounding-guide.js'
 
-/** Ranks worth trying: factors store a scale for 16 values along the rank. */
-const RANKS = [4, 8, 16, 32, 48, 64]
+/** Ranks worth trying. */
+const RANKS = [2, 4, 8, 16, 32, 48, 64, 96, 128]
 /** Bits a weight that the codes keep in any case. */
 const LEAST_CODE_BITS = 1
 
 export interface ChooseRankOptions extends EncodeOptions {
   rank: 'auto'
   method: LowRankMethod
+  /** As in {@link LowRankSettings}. */
+  refits: number
   quantizerName: QuantizerName
   /** Of PVQ groups of 16. */
   lattice?: Lattice
@@ -36,7 +39,7 @@ export interface ChooseRankOptions extends EncodeOptions {
 /** Codes `weight` in `bits` bits, with the correction that helps most or with none. */
 export async function chooseRank(weight: DenseWeights, options: ChooseRankOptions): Promise<EncodedLinear> {
   const { rows, columns } = weight
-  const { method, hessian, quantizerName, lattice, bits, onProgress } = options
+  const { method, refits, hessian, quantizerName, lattice, bits, onProgress } = options
   const quantizerFor = (rank: number) =>
     planQuantizer(quantizerName, rows, columns, bits - lowRankBits(rows, columns, rank), lattice)
   const report = (pass: number) =>
@@ -46,10 +49,16 @@ export async function chooseRank(weight: DenseWeights, options: ChooseRankOption
   const control = await encodeCodes(weight, first, true)
   const rank = await mostPromisingRank(control.error!, weight, options)
   if (rank > 0) {
-    const second = { ...options, quantizer: quantizerFor(rank), lowRank: { method, rank }, onProgress: report(1) }
+    const second = {
+      ...options,
+      quantizer: quantizerFor(rank),
+      lowRank: { method, rank, refits },
+      onProgress: report(1),
+    }
     const corrected = await encodeLinear(weight, second)
+    const metric = options.metric ?? hessian?.mean()
     const [without, withCorrection] = await Promise.all(
-      [control.error!, corrected.error!].map(error => outputError(error, weight, hessian)),
+      [control.error!, corrected.error!].map(error => outputError(error, weight, metric)),
     )
     if (withCorrection < without) return corrected
   }
@@ -59,8 +68,8 @@ export async function chooseRank(weight: DenseWeights, options: ChooseRankOption
 }
 
 /**
- * The rank with the least predicted error, from the singular values of the control's error: the columns of B = U Sigma.
- * 0 when none promises less than the control.
+ * The rank with the least predicted error; 0 when none promises less than the control. Of the control's error E the factors
+ * take its leading part under S; where the codes are made for W - B A, what they get wrong shrinks as the matrix does.
  */
 async function mostPromisingRank(
   error: Float32Array,
@@ -75,39 +84,77 @@ async function mostPromisingRank(
   )
   const most = affordable.at(-1)
   if (most === undefined) return 0
-  const scaling = lowRankScaling(options.method, options.hessian)
-  const { b } = await native.lowRankFactorsAsync(error, rows, columns, most, scaling)
-  const total = await scaledError(error, weight, scaling)
-  const energies = new Float64Array(most)
-  for (let i = 0; i < b.length; i++) energies[i % most] += b[i] * b[i]
+  const scaling = lowRankScaling(options.method, options.hessian, options.metric)
+  const ofError = await leadingParts(error, weight, most, scaling)
+  const ofWeight =
+    options.refits > 0 ? await leadingParts(await decodeAllAsync(weight), weight, most, scaling) : undefined
   let best = { rank: 0, error: 1 }
   for (const rank of affordable) {
-    const left = 1 - energies.subarray(0, rank).reduce((sum, energy) => sum + energy, 0) / total
+    const left = 1 - sumOf(ofError.scaled, rank) / ofError.scaledTotal
+    const shrunk = ofWeight === undefined ? 1 : 1 - sumOf(ofWeight.plain, rank) / ofWeight.plainTotal
     const growth = 4 ** (lowRankBits(rows, columns, rank) / (rows * columns))
-    if (left * growth < best.error) best = { rank, error: left * growth }
+    const predicted = left * shrunk * growth
+    if (predicted < best.error) best = { rank, error: predicted }
   }
   return best.rank
 }
 
-/** ||E S||^2 for the S of the decomposition. */
-async function scaledError(
-  error: Float32Array,
-  { rows, columns }: DenseWeights,
-  scaling: LowRankScaling,
-): Promise<number> {
-  if (scaling.kind === 'hessian') {
-    return rows * (await native.expectedErrorAsync(error, rows, columns, scaling.hessian))
-  }
-  let sum = 0
-  for (let i = 0; i < error.length; i++) {
-    const scale = scaling.kind === 'diagonal' ? scaling.scale[i % columns] : 1
-    sum += (error[i] * scale) ** 2
-  }
-  return sum
+/** What leading factors take off the squared norms of a matrix X, factor by factor. */
+interface LeadingParts {
+  /** Off ||X S||^2. */
+  scaled: Float64Array
+  scaledTotal: number
+  /** Off ||X||^2. */
+  plain: Float64Array
+  plainTotal: number
 }
 
-/** The mean squared error of an output over the calibration inputs; without any, over inputs of unit variance. */
-async function outputError(error: Float32Array, { rows, columns }: DenseWeights, hessian?: Hessian): Promise<number> {
-  if (hessian !== undefined) return native.expectedErrorAsync(error, rows, columns, hessian.mean())
-  return error.reduce((sum, value) => sum + value * value, 0) / rows
+/**
+ * With X S = U Sigma V^T, the factors b_i = sigma_i u_i and a_i = v_i^T S^-1 take |b_i|^2 off ||X S||^2; and because
+ * b_i^T X = |b_i|^2 a_i, they take |b_i|^2 |a_i|^2 off ||X||^2.
+ */
+async function leadingParts(
+  matrix: Float32Array,
+  { rows, columns }: DenseWeights,
+  rank: number,
+  scaling: LowRankScaling,
+): Promise<LeadingParts> {
+  const { a, b } = await native.lowRankFactorsAsync(matrix, rows, columns, rank, scaling)
+  const scaled = new Float64Array(rank)
+  for (let i = 0; i < b.length; i++) scaled[i % rank] += b[i] * b[i]
+  const plain = scaled.map((energy, i) => energy * squares(a.subarray(i * columns, (i + 1) * columns)))
+  const plainTotal = squares(matrix)
+  return { scaled, scaledTotal: await scaledSquares(matrix, plainTotal, rows, columns, scaling), plain, plainTotal }
 }
+
+/** ||X S||^2 for the S of the decomposition. */
+async function scaledSquares(
+  matrix: Float32Array,
+  plainTotal: number,
+  rows: number,
+  columns: number,
+  scaling: LowRankScaling,
+): Promise<number> {
+  if (scaling.kind === 'identity') return plainTotal
+  if (scaling.kind === 'hessian') {
+    const { hessian, ridge } = scaling
+    const meanDiagonal = hessian.reduce((sum, value, i) => sum + (i % (columns + 1) === 0 ? value : 0), 0) / columns
+    return rows * (await native.expectedErrorAsync(matrix, rows, columns, hessian)) + ridge * meanDiagonal * plainTotal
+  }
+  return matrix.reduce((sum, value, i) => sum + (value * scaling.scale[i % columns]) ** 2, 0)
+}
+
+/** The mean squared error of an output under `metric`; without any, over inputs of unit variance. */
+async function outputError(
+  error: Float32Array,
+  { rows, columns }: DenseWeights,
+  metric?: Float64Array,
+): Promise<number> {
+  if (metric !== undefined) return native.expectedErrorAsync(error, rows, columns, metric)
+  return squares(error) / rows
+}
+
+const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0)
+
+const sumOf = (values: Float64Array, count: number): number =>
+  values.subarray(0, count).reduce((sum, value) => sum + value, 0)

@@ -2,6 +2,7 @@
  * From a dense weight matrix to its stored form: rows are rotated and coded a few at a time, so that no more than the
  * matrix itself, once when its error is needed, is held in memory. The one place where a layer is quantized.
  */
+import { lowRankBlock } from '../checkpoint/quantized-layout.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type DenseWeights, type GuideSettings, type LowRankFactors, native } from '../native.js'
@@ -9,7 +10,7 @@ import { decodeAllAsync } from '../quantizers/decode.js'
 import { PvqQuantizer } from '../quantizers/pvq.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
 import type { Hessian } from './hessian.js'
-import { type LowRankMethod, lowRankScaling, quantizeFactors } from './low-rank.js'
+import { type LowRankSettings, lowRankScaling, quantizeFactors } from './low-rank.js'
 import { QuantizedLinear } from './quantized-linear.js'
 import { sharedRotation } from './rotation.js'
 import { type Rounding, RoundingGuide } from './rounding-guide.js'
@@ -24,9 +25,9 @@ export interface EncodeLinearOptions extends EncodeOptions {
   quantizer: Quantizer
   /** Seed of the rotation; null for none. */
   rotationSeed: number | null
-  lowRank?: { method: LowRankMethod; rank: number }
+  lowRank?: LowRankSettings
   hessian?: Hessian
-  /** in x in: guided rounding weighs errors by this instead of the hessian. */
+  /** in x in: guided rounding and `qera` weigh errors by this instead of the hessian. */
   metric?: Float64Array
   /** E[g g^T] of the gradients at the outputs, out x out: guided rounding then weighs the errors of all rows together. */
   outputHessian?: Float64Array
@@ -48,14 +49,32 @@ export interface EncodedLinear {
 
 /** Codes `weight` and, with `lowRank`, corrects it. Throws NOT_FINITE, ABORTED. */
 export async function encodeLinear(weight: DenseWeights, options: EncodeLinearOptions): Promise<EncodedLinear> {
-  const { lowRank, rotationSeed, hessian } = options
-  const correct = lowRank !== undefined && lowRank.rank > 0
-  const { weights, error, relativeSquaredError } = await encodeCodes(weight, options, correct)
+  const { lowRank, rotationSeed } = options
   const rotation = rotationSeed === null ? null : { kind: 'hadamard' as const, seed: rotationSeed }
-  if (!correct) return { stored: { weights, rotation }, relativeSquaredError }
-  const factors = await correction(error!, weight, lowRank, rotationSeed, hessian)
-  const stored = { weights, rotation, lowRank: factors }
+  if (lowRank === undefined || lowRank.rank === 0) {
+    const { weights, relativeSquaredError } = await encodeCodes(weight, options, false)
+    return { stored: { weights, rotation }, relativeSquaredError }
+  }
+  const stored = { rotation, ...(await alternate(weight, { ...options, lowRank })) }
   return { stored, ...(await remainingError(weight, stored)) }
+}
+
+/** Codes of W - B A and factors of W - Q, made for each other in turns; see {@link LowRankSettings}. */
+async function alternate(
+  weight: DenseWeights,
+  options: EncodeLinearOptions & { lowRank: LowRankSettings },
+): Promise<{ weights: QuantizedWeights; lowRank: LowRankFactors }> {
+  const { lowRank, onProgress } = options
+  const { rows } = weight
+  const passes = Math.max(1, lowRank.refits)
+  let factors = lowRank.refits > 0 ? await factorsOf(await decodeAllAsync(weight), weight, options) : undefined
+  for (let pass = 0; ; pass++) {
+    const report =
+      onProgress && (({ done }: { done: number }) => onProgress({ done: pass * rows + done, total: passes * rows }))
+    const { weights, error } = await encodeCodes(weight, { ...options, onProgress: report }, true, factors)
+    factors = await factorsOf(error!, weight, options)
+    if (pass === passes - 1) return { weights, lowRank: factors }
+  }
 }
 
 /** What the stored layer, decoded as a whole, gets wrong: W minus the effective matrix, and its relative squared norm. */
@@ -82,11 +101,15 @@ export interface EncodedCodes {
   relativeSquaredError: number
 }
 
-/** The codes alone. `keepError` keeps the whole error matrix, turned back by the rotation. */
+/**
+ * The codes alone, of W - B A where there are `factors`. `keepError` keeps the whole error matrix W - Q, turned back by the
+ * rotation.
+ */
 export async function encodeCodes(
   weight: DenseWeights,
   options: EncodeLinearOptions,
   keepError: boolean,
+  factors?: LowRankFactors,
 ): Promise<EncodedCodes> {
   const { quantizer, rotationSeed, outputHessian, rounding = 'guided', name = 'weight' } = options
   const { signal, onProgress } = options
@@ -113,9 +136,10 @@ export async function encodeCodes(
       signal,
       onProgress: onProgress && (({ done }: { done: number }) => onProgress({ done: first + done, total: rows })),
     }
+    const aim = factors ? withoutCorrection(values, first, columns, factors) : values
     const part = guide
-      ? await guide.encodeRows(values, count, rowOptions, coupling)
-      : await quantizer.encodeRowsAsync(values, count, columns, rowOptions)
+      ? await guide.encodeRows(aim, count, rowOptions, coupling)
+      : await quantizer.encodeRowsAsync(aim, count, columns, rowOptions)
     parts.push(part)
     const approximation = await decodeAllAsync(part)
     for (let i = 0; i < values.length; i++) {
@@ -135,17 +159,42 @@ export async function encodeCodes(
   }
 }
 
-/** A acts on rotated inputs: A' V x = A x, so its rows are turned like inputs. */
-async function correction(
+/** Factors of `error`, in the space of W. A acts on rotated inputs: A' V x = A x, so its rows are turned like inputs. */
+async function factorsOf(
   error: Float32Array,
   { rows, columns }: DenseWeights,
-  { method, rank }: { method: LowRankMethod; rank: number },
-  rotationSeed: number | null,
-  hessian?: Hessian,
+  { lowRank, rotationSeed, hessian, metric }: EncodeLinearOptions & { lowRank: LowRankSettings },
 ): Promise<LowRankFactors> {
-  const { a, b } = await native.lowRankFactorsAsync(error, rows, columns, rank, lowRankScaling(method, hessian))
+  const { method, rank } = lowRank
+  const scaling = lowRankScaling(method, hessian, metric)
+  const { a, b } = await native.lowRankFactorsAsync(error, rows, columns, rank, scaling)
   if (rotationSeed !== null) await sharedRotation(columns, rotationSeed).applyAsync(a, rank, false)
   return quantizeFactors(a, b, rows, columns, rank)
+}
+
+/** values - B A: rows of the rotated matrix from `first` on. */
+function withoutCorrection(
+  values: Float32Array,
+  first: number,
+  columns: number,
+  { rank, a, aScales, b, bScales }: LowRankFactors,
+): Float32Array {
+  const rows = values.length / columns
+  const blocks = Math.ceil(rank / lowRankBlock)
+  const linear = new native.Linear({
+    weights: { format: 'f32', rows, columns, data: new Uint8Array(values.buffer, 0, values.byteLength) },
+    lowRank: {
+      ...{ rank, a, aScales },
+      b: b.subarray(first * rank, (first + rows) * rank).map(value => -value),
+      bScales: bScales.subarray(first * blocks, (first + rows) * blocks),
+    },
+  })
+  const rest = new Float32Array(values.length)
+  linear.gatherRows(
+    Int32Array.from({ length: rows }, (_, row) => row),
+    rest,
+  )
+  return rest
 }
 
 function checkFinite(values: Float32Array, firstRow: number, columns: number, name: string): void {

@@ -1,6 +1,6 @@
 /**
- * The low-rank correction of the LQER family: y = Q(W) x + B (A x), with A (rank x in) and B (out x rank) from the leading
- * singular vectors of the scaled rounding error E S. Factors are stored in int8 with an f16 scale for 16 values.
+ * The low-rank correction of the LQER family: y = Q x + B (A x), with A (rank x in) and B (out x rank) from the leading
+ * singular vectors of the scaled error E S, E = W - Q. Factors are stored in int8 with an f16 scale for 16 values.
  */
 import { PyramidionError } from '../errors.js'
 import { type LowRankFactors, type LowRankScaling, native } from '../native.js'
@@ -31,11 +31,11 @@ export function checkCalibrated(method: LowRankMethod, calibrated: boolean, what
   }
 }
 
-/** S of the singular value decomposition of E S; see {@link LowRankMethod}. */
-export function lowRankScaling(method: LowRankMethod, hessian?: Hessian): LowRankScaling {
+/** S of the singular value decomposition of E S; see {@link LowRankMethod}. `metric` (in x in): for `qera` instead of E[x x^T]. */
+export function lowRankScaling(method: LowRankMethod, hessian?: Hessian, metric?: Float64Array): LowRankScaling {
   checkCalibrated(method, hessian !== undefined)
   if (method === 'lqer') return { kind: 'identity' }
-  if (method === 'qera') return { kind: 'hessian', hessian: hessian!.mean(), ridge: RIDGE }
+  if (method === 'qera') return { kind: 'hessian', hessian: metric ?? hessian!.mean(), ridge: RIDGE }
   return { kind: 'diagonal', scale: magnitudeScale(hessian!.meanMagnitude()) }
 }
 
@@ -47,6 +47,21 @@ function magnitudeScale(magnitudes: Float64Array): Float64Array {
   const smallest = clamped.reduce((least, value) => Math.min(least, value), largest)
   return clamped.map(value => value / Math.sqrt(smallest * largest))
 }
+
+/** A correction, and how codes and factors are made for each other. */
+export interface LowRankSettings {
+  method: LowRankMethod
+  rank: number
+  /**
+   * Times that the factors, which begin as the leading part of W, are fitted to what the codes of the rest leave: W - B A is
+   * coded, and B A fitted to W - Q. 0: codes of W itself, and factors of their error, as in the papers. Each time beyond the
+   * first codes the layer once more.
+   */
+  refits: number
+}
+
+/** What a correction has when nothing else is said: as costly as none, and better on every model measured. */
+export const DEFAULT_REFITS = 1
 
 /** Bits stored for factors of this rank. */
 export function lowRankBits(rows: number, columns: number, rank: number): number {

@@ -12,7 +12,7 @@ import { type Activations, checkActivations } from './activations.js'
 import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
 import { Hessian } from './hessian.js'
-import { checkCalibrated, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
+import { checkCalibrated, DEFAULT_REFITS, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
 import { checkBias, QuantizedLinear } from './quantized-linear.js'
 import { checkSeed } from './rotation.js'
 import { type Rounding, roundings } from './rounding-guide.js'
@@ -21,6 +21,12 @@ export interface LowRankOptions {
   method: LowRankMethod
   /** At most the smaller side of the matrix; `auto` needs `bits` and may decide for none. */
   rank: number | 'auto'
+  /**
+   * Times that factors and codes are fitted to each other: B A begins as the leading part of W, then W - B A is coded and B A
+   * fitted to what that leaves of W. Each time beyond the first takes as long as the first. 0: codes of W itself, factors of
+   * their error. Default 1.
+   */
+  refits?: number
 }
 
 export interface QuantizeLinearOptions extends EncodeOptions {
@@ -47,6 +53,9 @@ export interface QuantizeLinearOptions extends EncodeOptions {
   /** outFeatures values, kept as they are. */
   bias?: Float32Array
 }
+
+/** Beyond this they gain nothing. */
+const MOST_REFITS = 100
 
 /** Bits a weight that may be asked for. */
 export const minimumBits = 1
@@ -89,12 +98,13 @@ function resolveSettings(rows: number, columns: number, options: QuantizeLinearO
   const rotated =
     (options.rotation ?? (options.quantizer && options.quantizer.name !== 'pvq' ? 'none' : 'hadamard')) === 'hadamard'
   const common = { hessian, rounding, signal, onProgress, rotationSeed: rotated ? seed : null }
+  const refits = lowRank?.refits ?? DEFAULT_REFITS
   if (lowRank?.rank === 'auto') {
     const total = bits! * rows * columns
-    return { ...common, rank: 'auto', method: lowRank.method, quantizerName: 'pvq', lattice, bits: total }
+    return { ...common, rank: 'auto', method: lowRank.method, refits, quantizerName: 'pvq', lattice, bits: total }
   }
   const rank = lowRank?.rank ?? 0
-  const correction = rank > 0 ? { method: lowRank!.method, rank } : undefined
+  const correction = rank > 0 ? { method: lowRank!.method, rank, refits } : undefined
   const quantizer =
     options.quantizer ??
     planQuantizer('pvq', rows, columns, bits! * rows * columns - lowRankBits(rows, columns, rank), lattice)
@@ -141,12 +151,13 @@ function checkHessian(hessian: Hessian | undefined, columns: number): void {
 }
 
 function checkLowRank(lowRank: LowRankOptions, rows: number, columns: number, hessian?: Hessian, bits?: number): void {
-  const { method, rank } = lowRank
+  const { method, rank, refits } = lowRank
   if (!lowRankMethods.includes(method)) {
     throw new PyramidionError('INVALID_ARGUMENT', `lowRank.method must be lqer, l2qer or qera, got ${method}`)
   }
   if (rank === 'auto') {
     if (bits === undefined) throw new PyramidionError('INVALID_ARGUMENT', 'lowRank.rank auto needs bits, not quantizer')
   } else checkInteger('lowRank.rank', rank, 0, Math.min(rows, columns))
+  if (refits !== undefined) checkInteger('lowRank.refits', refits, 0, MOST_REFITS)
   checkCalibrated(method, hessian !== undefined)
 }

@@ -12,6 +12,8 @@ export interface AdvancedOptions extends Partial<GuideSettings> {
   rotation?: boolean
   /** Calibrate with the inputs that the quantized model has, and correct for their drift. Default true. */
   propagation?: boolean
+  /** Times that low-rank factors and codes are fitted to each other, 0 to 100. Default 1. */
+  refits?: number
   /** Weigh errors by how much the loss depends on them (Fisher information), not by the size of inputs alone. Default true. */
   sensitivity?: boolean
   /** Of that, in the weights of inputs: half of them by their size, half by the loss. Default true. */
@@ -25,6 +27,7 @@ export interface AdvancedOptions extends Partial<GuideSettings> {
 const checks: Record<keyof AdvancedOptions, (name: string, value: unknown) => void> = {
   rotation: checkBoolean,
   propagation: checkBoolean,
+  refits: (name, value) => checkInteger(name, value as number, 0, 100),
   sensitivity: checkBoolean,
   fisherMix: checkBoolean,
   outputCoupling: checkBoolean,

@@ -235,7 +235,7 @@ class ModelQuantizer {
     const { name, shape, role } = tensor
     if (!this.writer.has(name)) {
       const { quantizer: quantizerName, lattice, rounding, lowRank, advanced } = this.payload
-      const { rotation, propagation, sensitivity, fisherMix, outputCoupling, allocation, ...guide } = advanced
+      const { rotation, propagation, sensitivity, fisherMix, outputCoupling, allocation, refits, ...guide } = advanced
       const statistics = await this.#statisticsOf(tensor)
       const started = performance.now()
       const weight = (await readWeights(this.source, name, this.context.signal)).weights as DenseWeights
@@ -247,6 +247,7 @@ class ModelQuantizer {
         rounding,
         guide,
         lowRank,
+        refits,
         rotationSeed: rotationSeedOf(this.payload),
         statistics,
         signal: this.context.signal,

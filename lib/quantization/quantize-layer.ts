@@ -8,7 +8,7 @@ import type { DriftCorrection } from '../linear/drift.js'
 import { encodeLinear, remainingError } from '../linear/encode-linear.js'
 import type { Hessian } from '../linear/hessian.js'
 import { linearTensors } from '../linear/linear-tensors.js'
-import type { LowRankMethod } from '../linear/low-rank.js'
+import { DEFAULT_REFITS, type LowRankMethod } from '../linear/low-rank.js'
 import type { Rounding } from '../linear/rounding-guide.js'
 import { type DenseWeights, type GuideSettings, type Lattice, native } from '../native.js'
 import type { QuantizerName } from '../quantizers/plan-quantizer.js'
@@ -37,6 +37,8 @@ export interface QuantizeLayerOptions extends EncodeOptions {
   rounding: Rounding
   guide?: Partial<GuideSettings>
   lowRank: LowRankMethod
+  /** Default 1. */
+  refits?: number
   /** Null for none. */
   rotationSeed: number | null
   statistics?: LayerStatistics
@@ -45,7 +47,16 @@ export interface QuantizeLayerOptions extends EncodeOptions {
 /** Throws NOT_FINITE for weights that hold NaN or an infinity, ABORTED. */
 export async function quantizeLayer(
   weight: DenseWeights,
-  { name, target, quantizerName, lattice, lowRank: method, statistics, ...options }: QuantizeLayerOptions,
+  {
+    name,
+    target,
+    quantizerName,
+    lattice,
+    lowRank: method,
+    refits = DEFAULT_REFITS,
+    statistics,
+    ...options
+  }: QuantizeLayerOptions,
 ): Promise<{ stored: StoredWeights; report: Omit<LayerReport, 'seconds'> }> {
   const { rows, columns } = weight
   const { hessian, correction, inputSensitivity, outputSensitivity } = statistics ?? {}
@@ -54,8 +65,12 @@ export async function quantizeLayer(
   const common = { ...options, name, hessian, metric, outputHessian: outputSensitivity }
   const { stored, relativeSquaredError } =
     target.rank === 'auto'
-      ? await chooseRank(aim, { ...common, rank: 'auto', method, quantizerName, lattice, bits: target.bits })
-      : await encodeLinear(aim, { ...common, quantizer: target.quantizer!, lowRank: { method, rank: target.rank } })
+      ? await chooseRank(aim, { ...common, rank: 'auto', method, refits, quantizerName, lattice, bits: target.bits })
+      : await encodeLinear(aim, {
+          ...common,
+          quantizer: target.quantizer!,
+          lowRank: { method, rank: target.rank, refits },
+        })
   const { metadata } = linearTensors(stored)
   const report: Omit<LayerReport, 'seconds'> = {
     name,

@@ -177,7 +177,7 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     }
     const Argument low_rank = argument["lowRank"];
     if (low_rank.present()) {
-      const size_t rank = low_rank["rank"].integer(1, std::min(weights.rows, weights.columns));
+      const size_t rank = low_rank["rank"].integer(1, weights.columns);
       parts.a = factor(low_rank, "a", "aScales", rank, weights.columns);
       parts.b = factor(low_rank, "b", "bScales", weights.rows, rank);
     }

@@ -33,6 +33,7 @@ describe('the public surface', () => {
     expectTypeOf<pyramidion.LowRankOptions>().toEqualTypeOf<{
       method: 'lqer' | 'l2qer' | 'qera'
       rank: number | 'auto'
+      refits?: number
     }>()
     assert.equal(typeof pyramidion.quantizeLinear, 'function')
   })
