@@ -20,6 +20,7 @@ interface Options {
   activations?: Activations
   calibrationTokens: number
   calibrationMemory: number
+  calibrationCache?: string
   seed: number
   overwrite: boolean
   report: boolean
@@ -83,6 +84,10 @@ export function quantizeCommand(signal: AbortSignal): Command {
       integerOption(0, 2 ** 30),
       1024,
     )
+    .option(
+      '--calibration-cache <folder>',
+      'keeps what calibration measures on the original, for other rates of the same model and text',
+    )
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--no-report', 'leave out report.html and report.json')
@@ -112,6 +117,7 @@ Examples:
         activations: options.activations,
         calibrationTokens: options.calibrationTokens,
         calibrationMemory: options.calibrationMemory * 2 ** 20,
+        calibrationCache: options.calibrationCache,
         seed: options.seed,
         overwrite: options.overwrite,
         report: options.report,

@@ -82,7 +82,7 @@ function checkSource(source: ModelSource): void {
 /** Equal for runs that end in the same bytes. */
 function fingerprint(
   source: ModelSource,
-  { source: _path, output, overwrite, report, calibrationMemory, ...settings }: QuantizePayload,
+  { source: _path, output, overwrite, report, calibrationMemory, calibrationCache, ...settings }: QuantizePayload,
 ): string {
   return createHash('sha256')
     .update(JSON.stringify([source.fingerprint, settings]))
@@ -206,7 +206,7 @@ class ModelQuantizer {
     const { payload, context } = this
     const sensitivity = await Sensitivity.measure(this.source, this.windows!, {
       windows: SENSITIVITY_WINDOWS,
-      folder: this.writer.folder('sensitivity'),
+      folder: payload.calibrationCache ?? this.writer.folder('sensitivity'),
       space: this.#space,
       seed: payload.seed,
       signal: context.signal,

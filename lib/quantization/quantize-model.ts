@@ -55,6 +55,11 @@ export interface QuantizeModelOptions extends CallOptions {
   calibrationTokens?: number
   /** Bytes of memory for the model's hidden states over `calibration`; the rest goes to a file. Default 1 GiB. */
   calibrationMemory?: number
+  /**
+   * A folder that keeps what calibration measures on the original model alone, about 5 bytes a weight of it, so that later runs
+   * on the same model and text (at another rate, say) begin with rounding. Default: the run measures, and keeps nothing.
+   */
+  calibrationCache?: string
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number
   /** Replace a model at `output`. Default false. */
@@ -128,6 +133,7 @@ export interface QuantizePayload {
   activations: Activations
   calibrationTokens: number
   calibrationMemory: number
+  calibrationCache?: string
   seed: number
   overwrite: boolean
   report: boolean
@@ -150,7 +156,7 @@ export async function quantizeModel(source: string, options: QuantizeModelOption
 }
 
 function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
-  const { output, embeddingBits } = options
+  const { output, embeddingBits, calibrationCache } = options
   const {
     quantizer = 'pvq',
     lattice = 'integer',
@@ -168,6 +174,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   } = options
   checkPath('source', source)
   checkPath('output', output)
+  if (calibrationCache !== undefined) checkPath('calibrationCache', calibrationCache)
   const rate = checkedRate(options)
   if (embeddingBits !== undefined) checkBits('embeddingBits', embeddingBits)
   checkChoice('quantizer', quantizer, quantizerNames)
@@ -196,6 +203,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     activations,
     calibrationTokens,
     calibrationMemory,
+    calibrationCache,
     seed,
     overwrite,
     report,

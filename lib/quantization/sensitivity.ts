@@ -5,6 +5,7 @@
  * statistics of one block in memory, and can be interrupted after any of them.
  */
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { Hessian } from '../linear/hessian.js'
 import { Block } from '../model/block.js'
@@ -24,7 +25,10 @@ const WINDOWS = 64
 const BACKWARD_COST = 4
 
 export interface SensitivityOptions {
-  /** Where the results are kept, a file a block; what an interrupted run with the same arguments left is taken over. */
+  /**
+   * Where the results are kept, a file a block, in a folder of their own for each set of arguments; what a run with the same
+   * arguments left there is taken over.
+   */
   folder: string
   /** For the hidden states and gradients of all windows. */
   space: ActivationSpace
@@ -52,7 +56,8 @@ export class Sensitivity {
   /** @param source has passed checkTensors. @param windows of token ids, read independently of each other; not empty. */
   static async measure(source: ModelSource, windows: Int32Array[], options: SensitivityOptions): Promise<Sensitivity> {
     const some = spread(windows, options.windows ?? WINDOWS)
-    const files = new SensitivityFiles(options.folder, fingerprintOf(source, some, options))
+    const fingerprint = fingerprintOf(source, some, options)
+    const files = new SensitivityFiles(join(options.folder, fingerprint.slice(0, 16)), fingerprint)
     if (!(await files.complete(source.config.layers))) {
       const measurement = new Measurement(source, some, options, files)
       try {

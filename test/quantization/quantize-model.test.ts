@@ -329,6 +329,24 @@ describe('quantizeModel', () => {
       assert.ok(weightsOf(folder).equals(weightsOf(whole)))
     })
 
+    it('measures once what a calibration cache keeps, to the same bytes', async () => {
+      const calibrationCache = join(temporaryFolder(), 'cache')
+      const measured = async (more: object) => {
+        const folder = output()
+        let measures = false
+        const onProgress = ({ label }: { label?: string }) => {
+          measures ||= label?.startsWith('sensitivity of') ?? false
+        }
+        await quantizeModel(tales, { ...options, output: folder, onProgress, ...more })
+        return { measures, weights: weightsOf(folder) }
+      }
+      assert.ok((await measured({ bits: 4, calibrationCache })).measures)
+      const again = await measured({ calibrationCache })
+      assert.ok(!again.measures)
+      const alone = await measured({})
+      assert.ok(alone.measures && alone.weights.equals(again.weights))
+    })
+
     it('lets the first layers make up for a quantized embedding, and corrections for what codes leave', async () => {
       const run = async (more: object) => {
         const folder = output()

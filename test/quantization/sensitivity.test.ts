@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ModelSource } from '../../dist/checkpoint/model-source.js'
 import { openModel } from '../../dist/checkpoint/open-model.js'
@@ -123,6 +123,13 @@ const blockFiles = (folder: string) =>
     .sort()
     .map(name => [name, readFileSync(join(folder, name)).toString('base64')])
 
+/** Of the one set of arguments that was measured. */
+function onlyFolderIn(folder: string): string {
+  const names = readdirSync(folder).filter(name => name !== 'activations')
+  assert.equal(names.length, 1)
+  return join(folder, names[0])
+}
+
 describe('Sensitivity', () => {
   for (const [what, memoryBytes] of [
     ['in memory', 1e6],
@@ -135,7 +142,7 @@ describe('Sensitivity', () => {
         await run.space.close()
         await assertEquals(sensitivity, await PlainMoments.of(source, windows), source.config.layers)
         assert.deepEqual(
-          readdirSync(run.folder).sort(),
+          readdirSync(onlyFolderIn(run.folder)).sort(),
           ['block-0', 'block-1', 'block-2'].map(n => `${n}.safetensors`),
         )
       }))
@@ -146,7 +153,7 @@ describe('Sensitivity', () => {
       const whole = options()
       let polls = 0
       await Sensitivity.measure(source, windows, { ...whole, poll: () => polls++ })
-      const expected = blockFiles(whole.folder)
+      const expected = blockFiles(onlyFolderIn(whole.folder))
       for (const limit of [0, 6, 17, 21, 24, 27, polls - 1]) {
         const run = options({}, 2000)
         let left = limit
@@ -161,7 +168,7 @@ describe('Sensitivity', () => {
           poll: () => again++,
           onProgress: ({ done, total }) => progress.push(done / total),
         })
-        assert.deepEqual(blockFiles(run.folder), expected, `after ${limit} of ${polls}`)
+        assert.deepEqual(blockFiles(onlyFolderIn(run.folder)), expected, `after ${limit} of ${polls}`)
         assert.ok(limit < 20 || again < polls, `${again} of ${polls} again after ${limit}`)
         assert.equal(progress.at(-1), 1)
         // And a finished run is not done again.
@@ -191,15 +198,22 @@ describe('Sensitivity', () => {
       assert.ok(expected.of(0, 'mlp.up_proj').squaredGradient < 0.95 * uncapped)
     }))
 
-  it('does not take what another run left for its own', () =>
+  it('keeps what it measured with other arguments apart, and takes none of it for its own', () =>
     withTiny(async source => {
       const run = options()
       const first = await Sensitivity.measure(source, windows, run)
-      const before = blockFiles(run.folder)
+      const [ours] = readdirSync(run.folder)
+      const before = blockFiles(join(run.folder, ours))
       const other = await Sensitivity.measure(source, windows, { ...run, seed: seed + 100 })
-      assert.notDeepEqual(blockFiles(run.folder), before)
-      await expectError(() => first.of(0, 'mlp.up_proj'), 'INVALID_FILE', /another run/)
+      const theirs = readdirSync(run.folder).find(name => name !== ours)!
+      assert.deepEqual(blockFiles(join(run.folder, ours)), before)
+      assert.notDeepEqual(blockFiles(join(run.folder, theirs)), before)
       assert.ok((await other.of(0, 'mlp.up_proj')).squaredGradient > 0)
-      assert.ok(!existsSync(join(run.folder, 'gradients-0.safetensors')))
+      const file = 'block-0.safetensors'
+      copyFileSync(join(run.folder, theirs, file), join(run.folder, ours, file))
+      await expectError(() => first.of(0, 'mlp.up_proj'), 'INVALID_FILE', /another run/)
+      await Sensitivity.measure(source, windows, run)
+      assert.deepEqual(blockFiles(join(run.folder, ours)), before)
+      assert.ok(!existsSync(join(run.folder, ours, 'gradients-0.safetensors')))
     }))
 })
