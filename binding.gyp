@@ -1,7 +1,8 @@
 {
-  # The same addon for those who build with node-gyp; CMakeLists.txt is the build that is tested.
+  # The same addon for those who build with node-gyp; CMakeLists.txt is the build that is tested,
+  // and the one that embeds CUDA kernels.
   "variables": {
-    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|addon).*\\.cc$/.test(f) && !/(avx2|avx512)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|cuda|addon).*\\.cc$/.test(f) && !/(avx2|avx512)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
     "avx2_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx2\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
     "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
   },
@@ -19,7 +20,7 @@
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["pyramidion_avx2", "pyramidion_avx512"] }],
-        ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"] }]
+        ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"], "libraries": ["-ldl"] }]
       ]
     }
   ],

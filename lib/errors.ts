@@ -32,6 +32,12 @@ export type ErrorCode =
   | 'DISPOSED'
   /** The native addon is missing or does not match this version. */
   | 'NATIVE_UNAVAILABLE'
+  /** The device asked for does not exist here or cannot be used; devices() says why. */
+  | 'DEVICE_UNAVAILABLE'
+  /** A device or its driver failed; its layers cannot be used any more. */
+  | 'DEVICE_ERROR'
+  /** The device, or the process, has no memory for what was asked. */
+  | 'OUT_OF_MEMORY'
   /** A bug in this library. */
   | 'INTERNAL'
 

@@ -17,6 +17,7 @@ export type {
   StreamDecoder,
   Tokenizer,
 } from './checkpoint/tokenizer.js'
+export { type Device, type DeviceChoice, devices, type WarningListener } from './device.js'
 export { type ErrorCode, PyramidionError } from './errors.js'
 export { type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js'
 export { type Inspection, inspectModel, type WeightInspection } from './evaluation/inspect.js'

@@ -221,6 +221,25 @@ export interface Capabilities {
   threads: number
 }
 
+/** What the GPU driver shows. */
+export interface CudaDevices {
+  devices: CudaDevice[]
+  /** Why there is none. */
+  reason?: string
+  /** The newest CUDA release that the driver serves. */
+  driver?: string
+}
+
+export interface CudaDevice {
+  index: number
+  name: string
+  computeCapability: string
+  memoryBytes: number
+  multiprocessors: number
+  /** Why kernels cannot run on it. */
+  reason?: string
+}
+
 export type LowRankScaling =
   | { kind: 'identity' }
   /** s, one a column: SVD of E diag(s). */
@@ -246,6 +265,8 @@ export interface NativeAddon {
   setErrorClass(errorClass: new (code: ErrorCode, message: string) => Error): void
   capabilities(): Capabilities
   setThreadCount(count: number): void
+  /** The first call opens the driver. */
+  cudaDevicesAsync(): Promise<CudaDevices>
 
   pvqCount(dimension: number, pulses: number, lattice?: Lattice): bigint
   /** points: n x D -> n indices. */

@@ -12,6 +12,7 @@ static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pyramidion::register_drift(exports);
   pyramidion::register_model(exports);
   pyramidion::register_capabilities(exports);
+  pyramidion::register_devices(exports);
   return exports;
 }
 

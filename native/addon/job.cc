@@ -73,7 +73,7 @@ void translate_errors(Napi::Env env, const std::function<void()>& action) {
   } catch (const Error& error) {
     throw to_javascript(env, error);
   } catch (const std::bad_alloc&) {
-    throw to_javascript(env, Error("INTERNAL", "out of memory"));
+    throw to_javascript(env, Error("OUT_OF_MEMORY", "out of memory"));
   }
 }
 

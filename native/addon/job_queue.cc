@@ -95,7 +95,7 @@ void JobQueue::run(Job& job) {
     job.code = error.code();
     job.message = error.what();
   } catch (const std::bad_alloc&) {
-    job.code = "INTERNAL";
+    job.code = "OUT_OF_MEMORY";
     job.message = "out of memory";
   } catch (const std::exception& error) {
     job.code = "INTERNAL";

@@ -13,5 +13,6 @@ void register_linalg(Napi::Object exports);
 void register_drift(Napi::Object exports);
 void register_model(Napi::Object exports);
 void register_capabilities(Napi::Object exports);
+void register_devices(Napi::Object exports);
 
 }  // namespace pyramidion
