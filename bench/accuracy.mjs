@@ -106,7 +106,10 @@ async function measure({ subject, method, bits }) {
     mkdirSync(folder, { recursive: true })
     const output = join(folder, keyOf(own))
     try {
-      const figures = await inProcess({ source, calibration, text, windows, bits, settings: method.settings, output })
+      const calibrationCache = join(root, 'build/accuracy/cache')
+      const { settings } = method
+      const payload = { source, calibration, text, windows, bits, settings, output, calibrationCache }
+      const figures = await inProcess(payload)
       results.add(own, { ...figures, ...circumstances() })
     } catch (error) {
       failures++

@@ -13,6 +13,7 @@ export function accuracyDocument(subjects, cellOf, command) {
 What quantization does to the predictions of real models, at equal sizes: each rate is bits a weight of the linear layers with everything
 stored for them counted, and every method gets the same. KL is the divergence from the unquantized model in nats a token, mean over the scored
 tokens of the text unless it says otherwise, in llama.cpp's convention (windows of 512, the second half of each scored). The embedding keeps its precision.
+Processor seconds are those of quantization, without what is measured once a model and text on the original (sensitivity).
 
 This page is written by a program from cells that it measures, or finds in \`bench/accuracy/results.json\`:
 

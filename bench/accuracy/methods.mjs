@@ -1,6 +1,7 @@
 // What the accuracy benchmark compares: options of quantizeModel beside `bits`. `calibration: true` stands for the
 // calibration text. A new method is a line here.
 
+const integers = { lattice: 'integer' }
 const nearest = { rounding: 'nearest' }
 const lowRank = { rank: 'auto', lowRank: 'qera' }
 const calibrated = { calibration: true }
@@ -17,13 +18,13 @@ export const full = { ...calibrated, ...barnesWall, ...lowRank }
 export const methods = [
   { name: 'integer rounding', settings: { quantizer: 'integer' } },
   { name: 'MXINT', settings: { quantizer: 'mxint' } },
-  { name: 'PVQ, nearest', settings: nearest },
-  { name: 'PVQ, nearest, low rank', settings: { ...calibrated, ...nearest, ...lowRank, ...guidedOnly } },
-  { name: 'PVQ, guided', settings: { ...calibrated, ...guidedOnly } },
-  { name: 'PVQ, guided, low rank', settings: { ...calibrated, ...lowRank, ...guidedOnly } },
-  { name: '+ propagation', settings: { ...calibrated, ...without('sensitivity', 'allocation') } },
-  { name: '+ sensitivity', settings: { ...calibrated, ...without('allocation') } },
-  { name: '+ allocation', settings: calibrated },
+  { name: 'PVQ, nearest', settings: { ...integers, ...nearest } },
+  { name: 'PVQ, nearest, low rank', settings: { ...calibrated, ...integers, ...nearest, ...lowRank, ...guidedOnly } },
+  { name: 'PVQ, guided', settings: { ...calibrated, ...integers, ...guidedOnly } },
+  { name: 'PVQ, guided, low rank', settings: { ...calibrated, ...integers, ...lowRank, ...guidedOnly } },
+  { name: '+ propagation', settings: { ...calibrated, ...integers, ...without('sensitivity', 'allocation') } },
+  { name: '+ sensitivity', settings: { ...calibrated, ...integers, ...without('allocation') } },
+  { name: '+ allocation', settings: { ...calibrated, ...integers } },
   { name: '+ Barnes-Wall lattice', settings: { ...calibrated, ...barnesWall } },
   { name: 'full: + low rank', settings: full },
 ]
