@@ -80,10 +80,8 @@ async function quantizeAll(bitsOfWeights) {
     [await readFile(options.calibration, 'utf8')],
     Number(options['calibration-tokens']),
   )
-  const calibration = new Calibration(source, windows, {
-    space: new ActivationSpace(join(folder, 'hidden'), 2 ** 30),
-    onWindow: () => {},
-  })
+  const space = new ActivationSpace(join(folder, 'hidden'), 2 ** 30)
+  const calibration = new Calibration(source, windows, { space, onWindow: () => {} })
   for (const { name, shape } of linear) {
     const { hessian } = await calibration.statisticsOf(name)
     const { weights: weight } = await readWeights(source, name)
@@ -126,7 +124,7 @@ async function quantizeAll(bitsOfWeights) {
       }
     }
   }
-  await calibration.close()
+  await space.close()
   for (const writer of writers.values()) {
     for (const { name, shape, role } of tensors) {
       if (role === 'linear') continue

@@ -6,19 +6,8 @@
 import { native } from '../native.js'
 import type { Block } from './block.js'
 import { commonPreparation, commonRotation, type Projection } from './projection.js'
+import type { ProjectionName } from './projection-names.js'
 import { RotaryEmbedding } from './rotary-embedding.js'
-
-/** Names below `model.layers.N.` of the layers with a weight matrix, in the order of the checkpoint. */
-export const projectionNames = [
-  'self_attn.q_proj',
-  'self_attn.k_proj',
-  'self_attn.v_proj',
-  'self_attn.o_proj',
-  'mlp.gate_proj',
-  'mlp.up_proj',
-  'mlp.down_proj',
-] as const
-export type ProjectionName = (typeof projectionNames)[number]
 
 export type NormName =
   | 'input_layernorm'

@@ -9,6 +9,7 @@ import type { Activations } from '../linear/activations.js'
 import { native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
+import { type ProjectionRole, projectionRoles, projections } from './projection-names.js'
 import type { Workspace } from './workspace.js'
 
 /** The four inputs of a block's linear layers, in the order of computation: of q/k/v, of o, of gate/up, of down. */
@@ -18,26 +19,14 @@ export type LinearInput = (typeof linearInputs)[number]
 /** Sees an input of linear layers as the model has it: tokens x width, valid only during the call, not to be changed. */
 export type InputHook = (input: LinearInput, x: Float32Array, tokens: number) => void
 
-/** The linear layers, by the name of their weight inside the block. */
-const projectionNames = {
-  query: 'self_attn.q_proj',
-  key: 'self_attn.k_proj',
-  value: 'self_attn.v_proj',
-  output: 'self_attn.o_proj',
-  gate: 'mlp.gate_proj',
-  up: 'mlp.up_proj',
-  down: 'mlp.down_proj',
-} as const
-type ProjectionName = keyof typeof projectionNames
-
-const projectionsOf: Record<LinearInput, readonly ProjectionName[]> = {
+const projectionsOf: Record<LinearInput, readonly ProjectionRole[]> = {
   attention: ['query', 'key', 'value'],
   attentionOutput: ['output'],
   mlp: ['gate', 'up'],
   mlpDown: ['down'],
 }
 
-const weightName = (layer: number, name: ProjectionName) => `model.layers.${layer}.${projectionNames[name]}.weight`
+const weightName = (layer: number, name: ProjectionRole) => `model.layers.${layer}.${projections[name]}.weight`
 
 /** Names of the weights that an input of a block feeds. */
 export function weightsFedBy(layer: number, input: LinearInput): string[] {
@@ -53,7 +42,7 @@ export function inputOf(weight: string): { layer: number; input: LinearInput } |
 }
 
 /** The layers of a block, for what else is computed with them (block-gradient.ts). */
-export interface BlockParts extends Record<ProjectionName, Projection> {
+export interface BlockParts extends Record<ProjectionRole, Projection> {
   attentionNorm: Float32Array
   mlpNorm: Float32Array
   queryNorm?: Float32Array
@@ -91,8 +80,8 @@ export class Block {
     const { config } = source
     const prefix = `model.layers.${layer}.`
     const vector = (name: string) => readVector(source, prefix + name, signal)
-    const linear = (name: ProjectionName, bias: boolean) =>
-      Projection.load(source, prefix + projectionNames[name], bias, signal, activations)
+    const linear = (name: ProjectionRole, bias: boolean) =>
+      Projection.load(source, prefix + projections[name], bias, signal, activations)
     return new Block(config, layer, {
       attentionNorm: await vector('input_layernorm.weight'),
       query: await linear('query', config.queryKeyValueBias),
@@ -111,7 +100,7 @@ export class Block {
   /** The same block with other weights in some of its linear layers, by the names of their weights. */
   withWeights(replaced: ReadonlyMap<string, StoredWeights>): Block {
     const parts = { ...this.parts }
-    for (const name of Object.keys(projectionNames) as ProjectionName[]) {
+    for (const name of projectionRoles) {
       const stored = replaced.get(weightName(this.layer, name))
       if (stored !== undefined) parts[name] = parts[name].withWeights(stored)
     }

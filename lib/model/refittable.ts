@@ -5,9 +5,10 @@
 import { native } from '../native.js'
 import { checkMatrix } from '../quantizers/matrix-values.js'
 import type { Block } from './block.js'
-import { type GradientHooks, type NormName, type ProjectionName, projectionNames } from './block-gradient.js'
+import type { GradientHooks, NormName } from './block-gradient.js'
 import type { EmbeddingAndHead } from './embedding-and-head.js'
 import type { Projection } from './projection.js'
+import { type ProjectionName, projectionNames } from './projection-names.js'
 
 /** A vector of the model that can be refitted. */
 export interface Refittable {

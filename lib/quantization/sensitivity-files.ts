@@ -11,7 +11,7 @@ import { readSafetensorsHeader, type SafetensorsHeader } from '../checkpoint/saf
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors-writer.js'
 import { PyramidionError } from '../errors.js'
 import type { Hessian } from '../linear/hessian.js'
-import { type ProjectionName, projectionNames } from '../model/block-gradient.js'
+import { type ProjectionName, projectionNames } from '../model/projection-names.js'
 import type { ActivationStore } from './activation-store.js'
 
 /** How the loss depends on one weight matrix W (out x in). g is the gradient of the loss at W's output for one token. */
