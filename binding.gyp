@@ -2,9 +2,10 @@
   # The same addon for those who build with node-gyp; CMakeLists.txt is the build that is tested,
   // and the one that embeds CUDA kernels.
   "variables": {
-    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|cuda|addon).*\\.cc$/.test(f) && !/(avx2|avx512)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|cuda|addon).*\\.cc$/.test(f) && !/(avx2|avx512|avx512_vbmi)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
     "avx2_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx2\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
-    "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
+    "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "avx512_vbmi_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512_vbmi\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
   },
   "target_defaults": {
     "defines": ["NAPI_VERSION=8", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
@@ -19,7 +20,7 @@
       "sources": ["<@(core_sources)"],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["pyramidion_avx2", "pyramidion_avx512"] }],
+        ["target_arch=='x64'", { "dependencies": ["pyramidion_avx2", "pyramidion_avx512", "pyramidion_avx512_vbmi"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"], "libraries": ["-ldl"] }]
       ]
     }
@@ -37,7 +38,13 @@
           "target_name": "pyramidion_avx512",
           "type": "static_library",
           "sources": ["<@(avx512_sources)"],
-          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vbmi", "-mavx512vnni", "-mfma", "-mf16c"]
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma", "-mf16c"]
+        },
+        {
+          "target_name": "pyramidion_avx512_vbmi",
+          "type": "static_library",
+          "sources": ["<@(avx512_vbmi_sources)"],
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma", "-mf16c"]
         }
       ]
     }]

@@ -3,7 +3,7 @@
 //
 //   node bench/codec.mjs [--weights 1048576] [--columns 4096] [--threads 1] [--json]
 //
-// PYRAMIDION_INSTRUCTION_SET=portable (or avx2) measures the slower forms.
+// PYRAMIDION_INSTRUCTION_SET=portable (or avx2, avx512) measures the slower forms.
 import { parseArgs } from 'node:util'
 import { formatTable } from '../dist/cli/terminal.js'
 import { native } from '../dist/native.js'

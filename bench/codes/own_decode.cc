@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "cpu/pvq_decode/avx512.cc"  // for what is in its unnamed namespace
+#include "cpu/pvq_decode/avx512_integer.h"  // for what is in its unnamed namespace
 #include "core/pvq/bit_stream.h"
 
 namespace pyramidion {

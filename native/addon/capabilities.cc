@@ -33,23 +33,13 @@ InstructionSet best_pvq_decode() {
 Napi::Value capabilities(Call& call) {
   const Napi::Env env = call.env();
   Napi::Array sets = Napi::Array::New(env);
-#if defined(__x86_64__)
-  const std::pair<const char*, bool> extensions[] = {
-      {"avx2", __builtin_cpu_supports("avx2")},
-      {"fma", __builtin_cpu_supports("fma")},
-      {"avx512f", __builtin_cpu_supports("avx512f")},
-      {"avx512bw", __builtin_cpu_supports("avx512bw")},
-      {"avx512vbmi", __builtin_cpu_supports("avx512vbmi")},
-      {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
-  };
-  for (const auto& [name, present] : extensions) {
-    if (present) sets[sets.Length()] = Napi::String::New(env, name);
+  for (const Extension& extension : extensions()) {
+    if (extension.present) sets[sets.Length()] = Napi::String::New(env, extension.name);
   }
-#endif
   Napi::Object kernels = Napi::Object::New(env);
   kernels["pvqSearch"] = Napi::String::New(env, name_of(pvq_search_kernel().instruction_set));
   kernels["pvqDecode"] = Napi::String::New(env, name_of(best_pvq_decode()));
-  kernels["floats"] = Napi::String::New(env, name_of(instruction_set()));
+  kernels["floats"] = Napi::String::New(env, name_of(std::min(instruction_set(), InstructionSet::avx512)));
   Napi::Object result = Napi::Object::New(env);
   result["architecture"] = Napi::String::New(env, architecture());
   result["instructionSets"] = sets;

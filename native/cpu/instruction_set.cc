@@ -5,18 +5,50 @@
 #include <cstring>
 
 namespace pyramidion {
+namespace {
+
+bool has_all(std::initializer_list<const char*> names) {
+  return std::all_of(names.begin(), names.end(), has_extension);
+}
+
+}  // namespace
+
+const std::vector<Extension>& extensions() {
+  static const std::vector<Extension> known = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return std::vector<Extension>{
+        {"avx2", __builtin_cpu_supports("avx2") != 0},
+        {"fma", __builtin_cpu_supports("fma") != 0},
+        {"f16c", __builtin_cpu_supports("f16c") != 0},
+        {"avx512f", __builtin_cpu_supports("avx512f") != 0},
+        {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
+        {"avx512dq", __builtin_cpu_supports("avx512dq") != 0},
+        {"avx512vl", __builtin_cpu_supports("avx512vl") != 0},
+        {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0},
+        {"avx512vbmi", __builtin_cpu_supports("avx512vbmi") != 0},
+    };
+#else
+    return std::vector<Extension>{};
+#endif
+  }();
+  return known;
+}
+
+bool has_extension(const char* name) {
+  for (const Extension& extension : extensions()) {
+    if (std::strcmp(extension.name, name) == 0) return extension.present;
+  }
+  return false;
+}
 
 InstructionSet supported_instruction_set() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
-  if (avx2 && avx512) return InstructionSet::avx512;
-  if (avx2) return InstructionSet::avx2;
-#endif
-  return InstructionSet::portable;
+  static const InstructionSet supported = [] {
+    if (!has_all({"avx2", "fma", "f16c"})) return InstructionSet::portable;
+    if (!has_all({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"})) return InstructionSet::avx2;
+    return has_extension("avx512vbmi") ? InstructionSet::avx512_vbmi : InstructionSet::avx512;
+  }();
+  return supported;
 }
 
 InstructionSet instruction_set() {
@@ -24,7 +56,7 @@ InstructionSet instruction_set() {
     const InstructionSet supported = supported_instruction_set();
     const char* wanted = std::getenv("PYRAMIDION_INSTRUCTION_SET");
     if (wanted == nullptr) return supported;
-    for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+    for (InstructionSet set : instruction_sets) {
       if (std::strcmp(wanted, name_of(set)) == 0) return std::min(set, supported);
     }
     return supported;
@@ -38,6 +70,8 @@ const char* name_of(InstructionSet set) {
       return "avx2";
     case InstructionSet::avx512:
       return "avx512";
+    case InstructionSet::avx512_vbmi:
+      return "avx512_vbmi";
     default:
       return "portable";
   }

@@ -1,18 +1,36 @@
 // The instruction sets kernels are compiled for, best last, and the one this process uses.
 #pragma once
 
+#include <vector>
+
 namespace pyramidion {
 
-// avx2 stands for AVX2, FMA and F16C; avx512 for the F, BW, DQ, VL, VBMI and VNNI extensions together.
-enum class InstructionSet { portable, avx2, avx512 };
+// Each holds those before it: avx2 is AVX2, FMA and F16C; avx512 adds F, BW, DQ, VL and VNNI (Cascade Lake and later);
+// avx512_vbmi adds VBMI (Ice Lake, Zen 4 and later). A kernel family need not have a form for each.
+enum class InstructionSet { portable, avx2, avx512, avx512_vbmi };
+
+constexpr InstructionSet instruction_sets[] = {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512,
+                                               InstructionSet::avx512_vbmi};
 
 // The best set that the processor and the operating system support, read once; the environment variable
-// PYRAMIDION_INSTRUCTION_SET (portable, avx2, avx512) lowers it, never raises it.
+// PYRAMIDION_INSTRUCTION_SET (the name of a set) lowers it, never raises it.
 InstructionSet instruction_set();
 
 // What the processor supports, whatever the environment asks for.
 InstructionSet supported_instruction_set();
 
 const char* name_of(InstructionSet set);
+
+// One extension of the processor that a kernel here may ask for.
+struct Extension {
+  const char* name;
+  bool present;
+};
+
+// Read once.
+const std::vector<Extension>& extensions();
+
+// Whether the processor has the extension of that name, one of extensions().
+bool has_extension(const char* name);
 
 }  // namespace pyramidion

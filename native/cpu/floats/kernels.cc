@@ -16,7 +16,7 @@ extern const FloatKernels kernels;
 
 const FloatKernels& float_kernels(InstructionSet set) {
 #if defined(__x86_64__)
-  if (set == InstructionSet::avx512) return floats_avx512::kernels;
+  if (set >= InstructionSet::avx512) return floats_avx512::kernels;
   if (set == InstructionSet::avx2) return floats_avx2::kernels;
 #endif
   (void)set;

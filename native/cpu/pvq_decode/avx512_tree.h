@@ -1,4 +1,4 @@
-// The tree order walked for 16 groups at once, one in each lane, with AVX-512 (F, BW, DQ, VL, VBMI). Nodes whose index
+// The tree order walked for 16 groups at once, one in each lane, with AVX-512. Nodes whose index
 // may pass 32 bits are handled as two vectors of 64-bit lanes.
 //
 // A division by a table entry is a product with its reciprocal, rounded down enough (see PyramidTables) that the
@@ -9,33 +9,11 @@
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
-// GCC 12 takes the "undefined" vectors inside its own intrinsics for uninitialised variables (bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-
 #include "core/pvq/pyramid_tables.h"
+#include "cpu/pvq_decode/avx512_wide.h"
 
 namespace pyramidion {
 namespace {
-
-struct Wide {
-  __m512i low, high;
-};
-
-inline __m512i narrow(const Wide& wide) {
-  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(wide.low)), _mm512_cvtepi64_epi32(wide.high),
-                            1);
-}
-
-// 64-bit value / divisor; the quotient is below 2^48, and reciprocal = (1 - 2^-50) / divisor.
-inline __m512i divide(__m512i value, __m512i divisor, __m512d reciprocal, __m512i* remainder) {
-  __m512i quotient = _mm512_cvttpd_epu64(_mm512_mul_pd(_mm512_cvtepu64_pd(value), reciprocal));
-  __m512i rest = _mm512_sub_epi64(value, _mm512_mullo_epi64(quotient, divisor));
-  const __mmask8 low = _mm512_cmpge_epu64_mask(rest, divisor);
-  *remainder = _mm512_mask_sub_epi64(rest, low, rest, divisor);
-  return _mm512_mask_sub_epi64(quotient, low, quotient, _mm512_set1_epi64(-1));
-}
 
 // What the walk of one code looks up.
 struct Lookup {

@@ -4,10 +4,12 @@ namespace pyramidion {
 
 extern const PvqDecodeKernel pvq_decode_portable;
 extern const PvqDecodeKernel pvq_decode_avx512;
+extern const PvqDecodeKernel pvq_decode_avx512_vbmi;
 
 const std::vector<PvqDecodeKernel>& pvq_decode_kernels() {
   static const std::vector<PvqDecodeKernel> kernels = {
 #if defined(__x86_64__)
+    pvq_decode_avx512_vbmi,
     pvq_decode_avx512,
 #endif
     pvq_decode_portable,

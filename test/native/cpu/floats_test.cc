@@ -13,7 +13,7 @@ namespace {
 
 std::vector<InstructionSet> present_sets() {
   std::vector<InstructionSet> sets;
-  for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+  for (InstructionSet set : instruction_sets) {
     if (set <= supported_instruction_set()) sets.push_back(set);
   }
   return sets;

@@ -72,7 +72,7 @@ void check_matrix(const PvqLayout& layout, size_t rows, Random& random) {
   const std::vector<double> expected = reference_decode(layout, stored.codes, stored.row_scale);
   const std::vector<float> x = random.gaussians(layout.columns);
   std::vector<float> portable;
-  for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+  for (InstructionSet set : instruction_sets) {
     if (set > supported_instruction_set()) continue;
     INFO(name_of(set));
     const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set);

@@ -135,7 +135,7 @@ TEST_CASE("small codes of 1 to 8 bits survive packing, least significant bit fir
       std::vector<uint8_t> bytes(small_code_bytes(count, bits));
       std::vector<float> back(count);
       pack_small_codes(codes.data(), count, bits, bytes.data());
-      for (InstructionSet set : {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512}) {
+      for (InstructionSet set : instruction_sets) {
         if (set > supported_instruction_set()) continue;
         float_kernels(set).unpack_codes(bytes.data(), count, bits, back.data());
         CHECK(std::equal(back.begin(), back.end(), codes.begin()));
