@@ -4,10 +4,11 @@
 //   npm test -- mocha native     only these suites
 import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 
 /** Runs a command, echoing what it prints. */
 function run(command, args, environment = {}) {
-  return new Promise(resolve => {
+  return new Promise(settle => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } })
     let output = ''
     for (const [stream, sink] of [
@@ -19,8 +20,8 @@ function run(command, args, environment = {}) {
         sink.write(chunk)
       })
     }
-    child.on('error', error => resolve({ status: 1, output: `${output}${error.message}` }))
-    child.on('close', status => resolve({ status: status ?? 1, output }))
+    child.on('error', error => settle({ status: 1, output: `${output}${error.message}` }))
+    child.on('close', status => settle({ status: status ?? 1, output }))
   })
 }
 
@@ -37,14 +38,22 @@ const count = (output, pattern) => Number(pattern.exec(output)?.[1] ?? 0)
 /** A runner that failed without counting a failure (a crash, a build error) counts as one. */
 const tally = (status, passed, failed) => ({ passed, failed: status !== 0 && failed === 0 ? 1 : failed })
 
-/** Builds the C++ tests into `folder`, with the given sanitizers, and runs them. */
-const native = (folder, sanitizers) => async () => {
-  const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', `-DPYRAMIDION_SANITIZE=${sanitizers}`]
-  for (const args of [configure, ['--build', folder, '--parallel', String(availableParallelism())]]) {
-    const { status } = await run('cmake', args)
-    if (status !== 0) return { passed: 0, failed: 1 }
+/** Builds C++ tests into `folder`, with the given sanitizers: all that is built by default, or some targets. */
+const buildNative =
+  (folder, sanitizers, ...targets) =>
+  async () => {
+    const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', `-DPYRAMIDION_SANITIZE=${sanitizers}`]
+    const build = ['--build', folder, '--parallel', String(availableParallelism())]
+    if (targets.length > 0) build.push('--target', ...targets)
+    for (const args of [configure, build]) {
+      const { status } = await run('cmake', args)
+      if (status !== 0) return { passed: 0, failed: 1 }
+    }
+    return { passed: 0, failed: 0 }
   }
-  const { status, output } = await run(`${folder}/native_tests`, ['--no-colors=true'], {
+
+const doctest = path => async () => {
+  const { status, output } = await run(path, ['--no-colors=true'], {
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     TSAN_OPTIONS: 'halt_on_error=1',
   })
@@ -52,9 +61,35 @@ const native = (folder, sanitizers) => async () => {
   return tally(status, passed, count(output, /test cases:.*?(\d+) failed/))
 }
 
+/** Steps one after another, added up; what comes behind a failure is left out. */
+const steps =
+  (...parts) =>
+  async () => {
+    const total = { passed: 0, failed: 0 }
+    for (const part of parts) {
+      const { passed, failed } = await part()
+      total.passed += passed
+      total.failed += failed
+      if (failed > 0) break
+    }
+    return total
+  }
+
+const native = (folder, sanitizers) => steps(buildNative(folder, sanitizers), doctest(`${folder}/native_tests`))
+
 /** Mocha runs against dist/, what users get. */
 const mocha = async () => {
   const { status, output } = await run('npx', ['mocha', '--no-color'])
+  return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
+}
+
+/** The addon over a driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
+const simulatedDevice = async () => {
+  const { status, output } = await run(
+    'npx',
+    ['mocha', '--no-color', '--no-config', '--import=tsx', '--timeout', '300000', 'test/cuda/mock/*.test.ts'],
+    { LD_LIBRARY_PATH: resolve('build/native-tests/mock-cuda') },
+  )
   return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
 }
 
@@ -63,6 +98,11 @@ const suites = {
   build: step('npm', 'run', '--silent', 'build'),
   types: step('npx', 'tsc', '-p', 'test/tsconfig.json'),
   native: native('build/native-tests', ''),
+  cuda: steps(
+    buildNative('build/native-tests', '', 'mock_cuda', 'ptxsim_tests'),
+    doctest('build/native-tests/ptxsim_tests'),
+    simulatedDevice,
+  ),
   'native-address': native('build/asan', 'address,undefined'),
   'native-thread': native('build/tsan', 'thread'),
   mocha,

@@ -2,6 +2,7 @@
 # native/cuda/driver/kernel_images.cc embeds. Where there is no nvcc it embeds nothing, and devices() says so.
 option(PYRAMIDION_CUDA "Embed the CUDA kernels where nvcc is found" ON)
 set(PYRAMIDION_CUDA_ARCHITECTURES "$ENV{PYRAMIDION_CUDA_ARCHITECTURES}" CACHE STRING "Targets to compile kernels for")
+set(PYRAMIDION_CUDA_FLAGS "" CACHE STRING "More flags for nvcc, as -lineinfo for profilers and for what the tests report")
 if(NOT PYRAMIDION_CUDA_ARCHITECTURES)
   set(PYRAMIDION_CUDA_ARCHITECTURES 80 86 89 90 100 120)
 endif()
@@ -25,16 +26,16 @@ function(embed_kernels)
 
   set(folder ${CMAKE_BINARY_DIR}/kernels)
   file(MAKE_DIRECTORY ${folder})
-  file(GLOB headers CONFIGURE_DEPENDS native/cuda/kernels/*.h native/cuda/kernels/*.cuh)
+  file(GLOB headers CONFIGURE_DEPENDS native/cuda/*.h native/cuda/kernels/*.cuh)
   file(GLOB sources CONFIGURE_DEPENDS native/cuda/kernels/*.cu)
   set(images)
   set(image_list "")
   foreach(source IN LISTS sources)
     get_filename_component(family ${source} NAME_WE)
     set(image ${folder}/${family}.fatbin)
-    # Not compressed: the tests run the PTX. Line numbers: for profilers, and for what the tests report.
+    # No contraction, as on the processor. Not compressed: the tests run the PTX.
     add_custom_command(OUTPUT ${image}
-      COMMAND ${PYRAMIDION_NVCC} -fatbin -std=c++17 -O3 -lineinfo --no-compress -I${CMAKE_SOURCE_DIR}/native ${targets}
+      COMMAND ${PYRAMIDION_NVCC} -fatbin -std=c++17 -O3 --fmad=false --no-compress ${PYRAMIDION_CUDA_FLAGS} -I${CMAKE_SOURCE_DIR}/native ${targets}
               -o ${image} ${source}
       DEPENDS ${source} ${headers} COMMENT "nvcc ${family}.cu" VERBATIM)
     list(APPEND images ${image})
