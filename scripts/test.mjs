@@ -52,14 +52,17 @@ const buildNative =
     return { passed: 0, failed: 0 }
   }
 
-const doctest = path => async () => {
-  const { status, output } = await run(path, ['--no-colors=true'], {
-    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
-    TSAN_OPTIONS: 'halt_on_error=1',
-  })
-  const passed = count(output, /test cases:\s*\d+\s*\|\s*(\d+) passed/)
-  return tally(status, passed, count(output, /test cases:.*?(\d+) failed/))
-}
+const doctest =
+  (path, environment = {}) =>
+  async () => {
+    const { status, output } = await run(path, ['--no-colors=true'], {
+      ...environment,
+      UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+      TSAN_OPTIONS: 'halt_on_error=1',
+    })
+    const passed = count(output, /test cases:\s*\d+\s*\|\s*(\d+) passed/)
+    return tally(status, passed, count(output, /test cases:.*?(\d+) failed/))
+  }
 
 /** Steps one after another, added up; what comes behind a failure is left out. */
 const steps =
@@ -83,6 +86,13 @@ const mocha = async () => {
   return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
 }
 
+/** The CUDA kernels as C++, their threads in several orders, and under sanitizers: test/native/cuda/emulation. */
+const emulation = (variant, seed) =>
+  doctest(`build/native-tests/test/native/cuda/cuda_tests_${variant}`, {
+    SIMT_SEED: String(seed),
+    ASAN_OPTIONS: 'detect_leaks=0',
+  })
+
 /** The addon over a driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
 const simulatedDevice = async () => {
   const { status, output } = await run(
@@ -98,6 +108,12 @@ const suites = {
   build: step('npm', 'run', '--silent', 'build'),
   types: step('npx', 'tsc', '-p', 'test/tsconfig.json'),
   native: native('build/native-tests', ''),
+  'cuda-emulation': steps(
+    buildNative('build/native-tests', '', 'cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),
+    ...[0, 1, 2, 3].map(seed => emulation('plain', seed)),
+    emulation('address', 0),
+    emulation('thread', 0),
+  ),
   cuda: steps(
     buildNative('build/native-tests', '', 'mock_cuda', 'ptxsim_tests'),
     doctest('build/native-tests/ptxsim_tests'),

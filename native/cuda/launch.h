@@ -1,0 +1,112 @@
+// What a launch of each kernel needs: plain structs, each the one argument of the kernels it is named after, and the
+// shape of the launch. Both the host code that launches and the kernels include this file; it knows nothing of CUDA.
+// Pointers are the device's.
+//
+// A weight matrix lies on the device as *row quads* (layout.h): the stored bit streams of four rows, interleaved word
+// by word, so that a thread reads the codes of the same group of four rows with loads of 128 bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pyramidion::cuda {
+
+struct Shape {
+  unsigned grid_x, grid_y, grid_z, threads;
+  size_t dynamic_shared;
+};
+
+inline unsigned blocks_of(size_t count, size_t each) { return static_cast<unsigned>((count + each - 1) / each); }
+
+// Tables of one integer-lattice code (D, K, L) with D = 8 or 16; device_tables() makes them. Rows of offsets are those
+// of PyramidCounts; reciprocal(n) = floor((2^64 - 1) / n), of which the upper half of a product is the quotient or one
+// less.
+struct CodeTables {
+  // D, K, L, and the bits of a code.
+  int32_t dimension, pulses, level_count, bits;
+  // N(D,K).
+  uint64_t count, count_reciprocal;
+  const float* levels;
+  // D = 16: offset(16,K,j), j = 0..K; N(8,k) and its reciprocal, k = 0..K. Null for D = 8.
+  const uint64_t *offsets16, *counts8, *reciprocals8;
+  // offset(8,k,j): for D = 8 the row k = K, for D = 16 row k from k (k + 1) / 2 on.
+  const uint64_t* offsets8;
+  // Of N(4,k), k = 0..K.
+  const uint64_t* reciprocals4;
+  // floor((2^32 - 1) / N(2,k)), k = 0..K.
+  const uint32_t* reciprocals2;
+  // The largest power of two that is at most K: where binary searches for pulses begin.
+  int32_t first_step;
+};
+
+// One segment of a matrix: rows x columns.
+struct SegmentWeights {
+  CodeTables tables;
+  // quads() x quad_words() x 4 words.
+  const uint32_t* codes;
+  // f16 bits, one a row.
+  const uint16_t* row_scale;
+  uint32_t rows, columns, groups;
+  // Words of a row's bit stream, with what a decoder reads beyond it: quad_words().
+  uint32_t quad_words;
+};
+
+// Words of a row in a quad: the stream's, and two that a decoder may read beyond it.
+inline uint32_t quad_words(size_t groups, int bits) {
+  return static_cast<uint32_t>((groups * static_cast<size_t>(bits) + 31) / 32 + 2);
+}
+inline uint32_t quads(uint32_t rows) { return (rows + 3) / 4; }
+
+// Inputs of a layer, tokens x stride values: floats, or f16 or int8 with a float scale a token (1 where null). values
+// begin on 16 bytes, stride is a multiple of 16, and 16 values behind the last token's columns can be read, whatever
+// they are. A segment's inputs begin at its first column.
+struct Activations {
+  const void* values;
+  const float* token_scale;
+  uint32_t stride;
+};
+
+// y += B t: B's rows are int8 with an f16 scale (as bits) for 16 columns of a row; t = A x, tokens x rank. rank 0:
+// none.
+struct LowRankUp {
+  const int8_t* values;
+  const uint16_t* scales;
+  const float* projected;
+  uint32_t rank;
+};
+
+// decode_gemv_d{8,16}_w{32,64}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias), for one token or up to 8. w32: codes of
+// at most 32 bits, w64: of 33 to 64.
+struct GemvParameters {
+  SegmentWeights weights;
+  Activations x;
+  LowRankUp up;
+  // One an output, or null.
+  const float* bias;
+  // tokens x y_stride.
+  float* y;
+  uint32_t tokens, y_stride;
+  // Whether to add to y: segments after the first.
+  uint32_t accumulate;
+};
+
+constexpr unsigned kGemvThreads = 128;
+
+inline Shape gemv_shape(uint32_t rows) { return {quads(rows), 1, 1, kGemvThreads, 0}; }
+
+// decode_rows_d{8,16}_w{32,64}_{f32,f16}: rows [first_row, first_row + row_count) of a segment as values.
+struct DecodeParameters {
+  SegmentWeights weights;
+  // floats or halves, row r at (r - first_row) * stride.
+  void* out;
+  uint32_t first_row, row_count, stride;
+};
+
+constexpr unsigned kDecodeThreads = 128;
+
+// A warp takes 32 groups of four rows. first_row is a multiple of four.
+inline Shape decode_shape(uint32_t row_count, uint32_t groups) {
+  return {blocks_of(groups, kDecodeThreads), quads(row_count), 1, kDecodeThreads, 0};
+}
+
+}  // namespace pyramidion::cuda

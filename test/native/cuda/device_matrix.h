@@ -1,0 +1,94 @@
+// A PVQ matrix of random codes, as it is stored and as the kernels take it.
+#pragma once
+
+#include <vector>
+
+#include "../pvq/random.h"
+#include "../pvq/reference_decoder.h"
+#include "core/matrix/half.h"
+#include "core/pvq/bit_stream.h"
+#include "core/pvq/pvq_code.h"
+#include "cuda/layout.h"
+#include "device_array.h"
+
+struct CodeSetting {
+  int dimension, pulses;
+  size_t levels;
+};
+
+inline std::vector<float> some_levels(size_t count) {
+  std::vector<float> levels;
+  for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
+  return levels;
+}
+
+// One segment. Every valid code may come up, the first and the last more often.
+class DeviceMatrix {
+ public:
+  DeviceMatrix(size_t rows, size_t columns, const CodeSetting& setting, Random& random, pyramidion::PyramidCache& cache)
+      : rows(rows),
+        columns(columns),
+        layout(columns, {{columns, setting.dimension, setting.pulses, some_levels(setting.levels)}}, cache),
+        codes(random_codes(rows, layout.codes[0], random)),
+        row_scale(random_scales(rows, random)),
+        values(reference_decode(layout, codes, row_scale)),
+        tables_(pyramidion::cuda::device_tables(layout.codes[0])),
+        table_words_(tables_.words),
+        quads_(pyramidion::cuda::row_quads(layout.codes[0], codes.data(), layout.row_bytes, rows)),
+        device_scale_(row_scale) {}
+
+  pyramidion::cuda::SegmentWeights weights() {
+    const pyramidion::PvqCode& code = layout.codes[0];
+    const auto base = reinterpret_cast<uint64_t>(table_words_.data());
+    return {pyramidion::cuda::tables_at(tables_.tables, base),
+            quads_.data(),
+            device_scale_.data(),
+            static_cast<uint32_t>(rows),
+            static_cast<uint32_t>(columns),
+            static_cast<uint32_t>(code.groups),
+            pyramidion::cuda::quad_words(code.groups, code.bits)};
+  }
+
+  size_t rows, columns;
+  pyramidion::PvqLayout layout;
+  std::vector<uint8_t> codes;
+  std::vector<uint16_t> row_scale;
+  // What the codes mean, rows x columns.
+  std::vector<double> values;
+
+ private:
+  static std::vector<uint8_t> random_codes(size_t rows, const pyramidion::PvqCode& code, Random& random) {
+    std::vector<uint8_t> bytes(rows * code.bytes);
+    std::vector<uint64_t> row(code.groups);
+    for (size_t r = 0; r < rows; ++r) {
+      for (uint64_t& value : row) {
+        uint64_t index = random.below(code.count());
+        if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
+        value = random.below(code.levels.size()) * code.count() + index;
+      }
+      pyramidion::pack_codes(row.data(), row.size(), code.bits, bytes.data() + r * code.bytes);
+    }
+    return bytes;
+  }
+  static std::vector<uint16_t> random_scales(size_t rows, Random& random) {
+    std::vector<uint16_t> scales;
+    for (size_t r = 0; r < rows; ++r) scales.push_back(pyramidion::float_to_half(random.gaussian()));
+    return scales;
+  }
+
+  pyramidion::cuda::DeviceTables tables_;
+  DeviceArray<uint64_t> table_words_;
+  DeviceArray<uint32_t> quads_;
+  DeviceArray<uint16_t> device_scale_;
+};
+
+// Settings that between them take every path: few and many pulses, codes of up to 32 and up to 64 bits. ThreadSanitizer
+// is too slow for all of them.
+inline std::vector<CodeSetting> code_settings() {
+#if defined(__SANITIZE_THREAD__)
+  return {{8, 12, 7}, {16, 24, 7}};
+#else
+  return {{8, 1, 1},   {8, 6, 2},  {8, 12, 7},  {8, 25, 13}, {8, 33, 3},  {8, 128, 9}, {8, 474, 40},
+          {8, 700, 1}, {16, 1, 3}, {16, 11, 3}, {16, 24, 7}, {16, 31, 1}, {16, 36, 9}, {16, 49, 14}};
+#endif
+}
