@@ -19,7 +19,7 @@ auto shared(Map& known, const typename Map::key_type& key, const Make& make) {
 
 std::shared_ptr<const PyramidTables> PyramidCache::tables(int dimension, int pulses) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!quads_) quads_ = std::make_shared<const QuadTable>();
+  if (!quads_) quads_ = std::make_shared<const QuadTable>(QuadTable::pyramids());
   return shared(tables_, {dimension, pulses},
                 [&] { return std::make_shared<const PyramidTables>(dimension, pulses, quads_); });
 }
@@ -29,8 +29,10 @@ std::shared_ptr<const BarnesWallTables> PyramidCache::barnes_wall(int pulses) {
   BarnesWallIndex index(pulses);
   std::shared_ptr<const PyramidTables> halved = tables(BarnesWallIndex::dimension, pulses / 2);
   std::lock_guard<std::mutex> lock(mutex_);
-  return shared(barnes_wall_, pulses,
-                [&] { return std::make_shared<const BarnesWallTables>(std::move(index), std::move(halved)); });
+  if (!odd_quads_) odd_quads_ = std::make_shared<const QuadTable>(QuadTable::odd_magnitudes());
+  return shared(barnes_wall_, pulses, [&] {
+    return std::make_shared<const BarnesWallTables>(std::move(index), std::move(halved), odd_quads_);
+  });
 }
 
 }  // namespace pyramidion

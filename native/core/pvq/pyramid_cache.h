@@ -21,7 +21,7 @@ class PyramidCache {
 
  private:
   std::mutex mutex_;
-  std::shared_ptr<const QuadTable> quads_;
+  std::shared_ptr<const QuadTable> quads_, odd_quads_;
   std::map<std::pair<int, int>, std::weak_ptr<const PyramidTables>> tables_;
   std::map<int, std::weak_ptr<const BarnesWallTables>> barnes_wall_;
 };

@@ -4,10 +4,8 @@
 
 namespace pyramidion {
 
-QuadTable::QuadTable() {
-  // The points of two dimensions as 16 bits, by pulses; four dimensions are all pairs of them, in the order of the
-  // tree.
-  std::vector<uint32_t> pairs[max_pulses + 1];
+QuadTable QuadTable::pyramids() {
+  Pairs pairs;
   for (int k = 0; k <= max_pulses; ++k) {
     const PyramidCounts pyramid(2, k);
     for (uint64_t index = 0; index < pyramid.count(); ++index) {
@@ -15,6 +13,20 @@ QuadTable::QuadTable() {
       pyramid.point_of(index, point);
       pairs[k].push_back(static_cast<uint8_t>(point[0]) | static_cast<uint32_t>(static_cast<uint8_t>(point[1])) << 8);
     }
+  }
+  return QuadTable(pairs);
+}
+
+QuadTable QuadTable::odd_magnitudes() {
+  Pairs pairs;
+  for (int k = 0; k <= max_pulses; ++k) {
+    for (int j = 0; j <= k; ++j) pairs[k].push_back(static_cast<uint32_t>((2 * j + 1) | (2 * (k - j) + 1) << 8));
+  }
+  return QuadTable(pairs);
+}
+
+QuadTable::QuadTable(const Pairs& pairs) {
+  for (int k = 0; k <= max_pulses; ++k) {
     base[k] = static_cast<uint32_t>(points_.size());
     for (int j = 0; j <= k; ++j) {
       for (uint32_t left : pairs[j]) {

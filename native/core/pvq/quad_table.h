@@ -1,4 +1,5 @@
-// The points of P(4,k), k = 0..31, in tree order, each as four packed int8: where a decoder stops walking the tree.
+// All nodes of four dimensions with k = 0..31 pulses, point by point in tree order, each point as four packed int8:
+// where a decoder stops walking the tree.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +9,26 @@ namespace pyramidion {
 
 class QuadTable {
  public:
-  // 2.6 MB; real groups stay in the first few hundred kilobytes.
   static constexpr int max_pulses = 31;
 
-  QuadTable();
+  // P(4,k): 2.6 MB; real groups stay in the first few hundred kilobytes.
+  static QuadTable pyramids();
+  // The magnitudes 2 c_i + 1 of the compositions c of k in four parts: 0.2 MB.
+  static QuadTable odd_magnitudes();
 
-  // Point `index` of P(4,k) is points()[base[k] + index], coordinate i in byte i.
+  // Point `index` of k is points()[base[k] + index], coordinate i in byte i.
   const uint32_t* points() const { return points_.data(); }
-  // By pulses k: where P(4,k) starts, N(4,k), and 1 / N(4,k) rounded down enough that a float product with it, when
-  // below 2^18, is never above the true quotient.
+  // By k: where its points start, how many there are, and 1 / counts[k] rounded down enough that a float product with
+  // it, when below 2^18, is never above the true quotient.
   alignas(64) uint32_t base[max_pulses + 1];
   alignas(64) uint32_t counts[max_pulses + 1];
   alignas(64) float reciprocals[max_pulses + 1];
 
  private:
+  // The points of two dimensions as 16 bits, by k; four dimensions are all pairs of them, in the order of the tree.
+  using Pairs = std::vector<uint32_t>[max_pulses + 1];
+  explicit QuadTable(const Pairs& pairs);
+
   std::vector<uint32_t> points_;
 };
 

@@ -122,8 +122,8 @@ class RowEncoder {
       const PvqCode& code = layout_.codes[s];
       packed_.assign(code.groups, 0);
       for (size_t g = 0; filled && g < code.groups; ++g) {
-        packed_[g] = parts_[s].level[g] * code.count() +
-                     code.points->index_of(parts_[s].points.data() + g * code.dimension);
+        packed_[g] =
+            parts_[s].level[g] * code.count() + code.points->index_of(parts_[s].points.data() + g * code.dimension);
       }
       pack_codes(packed_.data(), code.groups, code.bits, bytes);
       bytes += code.bytes;

@@ -1,5 +1,5 @@
-// Decoding of integer lattices, 16 groups at a time.
-#include "cpu/pvq_decode/avx512_integer.h"
+// Decoding 16 groups at a time.
+#include "cpu/pvq_decode/avx512_kernel.h"
 
 namespace pyramidion {
 

@@ -1,12 +1,9 @@
 // Decoding and fused dot products of 16 groups at once with AVX-512, one group in each lane. A prepared vector holds,
 // for each block of 16 groups, coordinate 0 of the 16 groups, then coordinate 1, and so on.
-//
-// Included by avx512.cc and avx512_vbmi.cc; everything has internal linkage, as in lanes.h of the search.
 #pragma once
 
 #include "cpu/pvq_decode/avx512_codes.h"
 #include "cpu/pvq_decode/avx512_tree.h"
-#include "cpu/pvq_decode/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -36,12 +33,10 @@ struct Product {
     sum[1] = _mm512_fmadd_ps(b, _mm512_load_ps(x + (first + 1) * lanes), sum[1]);
     square = _mm512_fmadd_ps(b, b, _mm512_fmadd_ps(a, a, square));
   }
-  // sum / ||p||, by the estimate of 1/sqrt and one Newton step.
+  // sum / ||p||.
   __m512 projection() const {
-    const __m512 n = _mm512_add_ps(square, _mm512_cvtepi32_ps(square_bytes)), estimate = _mm512_rsqrt14_ps(n);
-    const __m512 residual = _mm512_fnmadd_ps(_mm512_mul_ps(n, estimate), estimate, _mm512_set1_ps(3.0f));
-    const __m512 inverse = _mm512_mul_ps(_mm512_mul_ps(estimate, _mm512_set1_ps(0.5f)), residual);
-    return _mm512_mul_ps(_mm512_add_ps(sum[0], sum[1]), inverse);
+    const __m512 n = _mm512_add_ps(square, _mm512_cvtepi32_ps(square_bytes));
+    return _mm512_mul_ps(_mm512_add_ps(sum[0], sum[1]), inverse_root(n));
   }
 };
 
@@ -65,7 +60,7 @@ struct Points {
 };
 
 template <int D, bool Small>
-float dot(const PvqCode& code, const uint8_t* codes, const float* prepared) {
+float dot_integer(const PvqCode& code, const uint8_t* codes, const float* prepared) {
   const CodeReader reader(code.bits);
   const LevelReader levels(code);
   const Lookup lookup(*code.tables);
@@ -84,7 +79,7 @@ float dot(const PvqCode& code, const uint8_t* codes, const float* prepared) {
 }
 
 template <int D, bool Small>
-void decode(const PvqCode& code, const uint8_t* codes, float scale, float* out) {
+void decode_integer(const PvqCode& code, const uint8_t* codes, float scale, float* out) {
   const CodeReader reader(code.bits);
   const LevelReader levels(code);
   const Lookup lookup(*code.tables);
@@ -105,55 +100,6 @@ void decode(const PvqCode& code, const uint8_t* codes, float scale, float* out) 
       _mm512_mask_i32scatter_ps(out + first, inside, place, value, 4);
     }
     codes += 2 * code.bits;
-  }
-}
-
-bool small(const PvqCode& code) { return code.pulses <= QuadTable::max_pulses; }
-
-float dot_any(const PvqCode& code, const uint8_t* codes, const float* prepared) {
-  switch (code.dimension) {
-    case 2:
-      return dot<2, false>(code, codes, prepared);
-    case 4:
-      return small(code) ? dot<4, true>(code, codes, prepared) : dot<4, false>(code, codes, prepared);
-    case 8:
-      return small(code) ? dot<8, true>(code, codes, prepared) : dot<8, false>(code, codes, prepared);
-    case 16:
-      return small(code) ? dot<16, true>(code, codes, prepared) : dot<16, false>(code, codes, prepared);
-    default:
-      return dot<32, true>(code, codes, prepared);
-  }
-}
-
-void decode_any(const PvqCode& code, const uint8_t* codes, float scale, float* out) {
-  switch (code.dimension) {
-    case 2:
-      return decode<2, false>(code, codes, scale, out);
-    case 4:
-      return small(code) ? decode<4, true>(code, codes, scale, out) : decode<4, false>(code, codes, scale, out);
-    case 8:
-      return small(code) ? decode<8, true>(code, codes, scale, out) : decode<8, false>(code, codes, scale, out);
-    case 16:
-      return small(code) ? decode<16, true>(code, codes, scale, out) : decode<16, false>(code, codes, scale, out);
-    default:
-      return decode<32, true>(code, codes, scale, out);
-  }
-}
-
-// Everything up to 8 bits a weight and more: at D = 2 and 4 squared norms must stay exact in float and indices of four
-// coordinates below 2^32. The other dimensions keep both by the 64 bits of a code.
-bool supports(const PvqCode& code) {
-  return code.lattice == Lattice::integer && (code.dimension >= 8 || code.pulses <= 1024);
-}
-
-size_t prepared_size(const PvqCode& code) { return (code.groups + lanes - 1) / lanes * lanes * code.dimension; }
-
-void prepare(const PvqCode& code, const float* x, float* prepared) {
-  const size_t dimension = code.dimension, size = prepared_size(code);
-  for (size_t i = 0; i < size; ++i) {
-    const size_t block = i / (lanes * dimension), coordinate = i / lanes % dimension, lane = i % lanes;
-    const size_t column = (block * lanes + lane) * dimension + coordinate;
-    prepared[i] = column < code.columns ? x[column] : 0;
   }
 }
 

@@ -1,10 +1,10 @@
-// The tree order walked for 16 groups at once, one in each lane, with AVX-512. Nodes whose index
-// may pass 32 bits are handled as two vectors of 64-bit lanes.
+// The tree order walked for 16 groups at once, one in each lane, with AVX-512. Nodes whose index may pass 32 bits are
+// handled as two vectors of 64-bit lanes.
 //
-// A division by a table entry is a product with its reciprocal, rounded down enough (see PyramidTables) that the
-// quotient is right or one too small, and one correction. K <= 31 ("small") lets every table indexed by pulses sit in
-// two registers (vpermt2d), and the walk stop at four dimensions with one gather from the QuadTable; beyond, four and
-// two dimensions are computed from the closed forms of PyramidCounts.
+// A division by a table entry is a product with its reciprocal, rounded down enough (see TreeLevel) that the quotient
+// is right or one too small, and one correction. K <= 31 ("small") lets every table indexed by pulses sit in two
+// registers (vpermt2d), and the walk stop at four dimensions with one gather from the QuadTable; beyond, four and two
+// dimensions are computed from the closed forms of PyramidCounts.
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
@@ -15,22 +15,36 @@
 namespace pyramidion {
 namespace {
 
-// What the walk of one code looks up.
-struct Lookup {
-  explicit Lookup(const PyramidTables& pyramid) : tables(pyramid), pulses(pyramid.counts.pulses()) {
+// A QuadTable, what is looked up by pulses in registers.
+struct Quads {
+  explicit Quads(const QuadTable& table) : points(table.points()) {
     static_assert(QuadTable::max_pulses == 31, "tables by pulses are looked up in two registers");
     for (int half = 0; half < 2; ++half) {
-      quad_base[half] = _mm512_load_si512(pyramid.quads->base + 16 * half);
-      quad_count[half] = _mm512_load_si512(pyramid.quads->counts + 16 * half);
-      quad_reciprocal[half] = _mm512_load_ps(pyramid.quads->reciprocals + 16 * half);
+      base[half] = _mm512_load_si512(table.base + 16 * half);
+      count[half] = _mm512_load_si512(table.counts + 16 * half);
+      reciprocal[half] = _mm512_load_ps(table.reciprocals + 16 * half);
     }
   }
 
+  // The points of nodes with k pulses, as packed int8.
+  __m512i read(__m512i k, __m512i index) const {
+    const __m512i start = _mm512_permutex2var_epi32(base[0], k, base[1]);
+    return _mm512_i32gather_epi32(_mm512_add_epi32(start, index), points, 4);
+  }
+
+  const uint32_t* points;
+  __m512i base[2], count[2];
+  __m512 reciprocal[2];
+};
+
+// What the walk of one code looks up.
+struct Lookup {
+  explicit Lookup(const PyramidTables& pyramid)
+      : tables(pyramid), pulses(pyramid.counts.pulses()), quads(*pyramid.quads) {}
+
   const PyramidTables& tables;
   int pulses;
-  // The QuadTable's tables by pulses.
-  __m512i quad_base[2], quad_count[2];
-  __m512 quad_reciprocal[2];
+  Quads quads;
 };
 
 // Walks a node of dimension d whose coordinates start at `first`; the sink takes quad(first, packed int8) or
@@ -54,8 +68,7 @@ template <bool Small, class Sink>
 inline void walk_four(const Lookup& lookup, int first, __m512i k, __m512i index, Sink& sink) {
   // With more pulses most groups still have few in each four dimensions.
   if (Small || _mm512_cmpgt_epu32_mask(k, _mm512_set1_epi32(QuadTable::max_pulses)) == 0) {
-    const __m512i base = _mm512_permutex2var_epi32(lookup.quad_base[0], k, lookup.quad_base[1]);
-    sink.quad(first, _mm512_i32gather_epi32(_mm512_add_epi32(base, index), lookup.tables.quads->points(), 4));
+    sink.quad(first, lookup.quads.read(k, index));
   } else {
     // offset(4,k,j) = 4 k + 8 j (j-1) (3k - 2j + 1) / 3 for j > 0; the division is exact, so it is a product with the
     // inverse of 3 modulo 2^32.
@@ -83,17 +96,17 @@ inline void walk_four(const Lookup& lookup, int first, __m512i k, __m512i index,
 
 // Divides what is left of a small node's index among its halves and walks them.
 template <class Sink>
-inline void divide_small_eight(const Lookup& lookup, int first, __m512i k, __m512i j, __m512i rest, Sink& sink) {
+inline void divide_small_eight(const Quads& quads, int first, __m512i k, __m512i j, __m512i rest, Sink& sink) {
   const __m512i right = _mm512_sub_epi32(k, j);
-  const __m512i count = _mm512_permutex2var_epi32(lookup.quad_count[0], right, lookup.quad_count[1]);
-  const __m512 reciprocal = _mm512_permutex2var_ps(lookup.quad_reciprocal[0], right, lookup.quad_reciprocal[1]);
+  const __m512i count = _mm512_permutex2var_epi32(quads.count[0], right, quads.count[1]);
+  const __m512 reciprocal = _mm512_permutex2var_ps(quads.reciprocal[0], right, quads.reciprocal[1]);
   __m512i quotient = _mm512_cvttps_epu32(_mm512_mul_ps(_mm512_cvtepu32_ps(rest), reciprocal));
   __m512i remainder = _mm512_sub_epi32(rest, _mm512_mullo_epi32(quotient, count));
   const __mmask16 low = _mm512_cmpge_epu32_mask(remainder, count);
   remainder = _mm512_mask_sub_epi32(remainder, low, remainder, count);
   quotient = _mm512_mask_sub_epi32(quotient, low, quotient, _mm512_set1_epi32(-1));
-  walk_four<true>(lookup, first, j, quotient, sink);
-  walk_four<true>(lookup, first + 4, right, remainder, sink);
+  sink.quad(first, quads.read(j, quotient));
+  sink.quad(first + 4, quads.read(right, remainder));
 }
 
 // One step of a binary search: up by `step` where the entry there is not above the index.
@@ -153,19 +166,20 @@ inline __m512i column_entry(const uint32_t* columns, __m512i j, __m512i k) {
 // Two nodes of dimension 8 side by side, so that one's searches fill the other's waits. The first three steps look a
 // column j up by k in registers, the others gather.
 template <int Width>
-inline void search_columns(const uint32_t* columns, const __m512i (&k)[2], Search (&search)[2]) {
+inline void search_columns(const uint32_t* const (&columns)[2], const __m512i (&k)[2], Search (&search)[2]) {
   constexpr int third = Width / 8;
   for (int node = 0; node < 2; ++node) {
     Search& s = search[node];
-    s.step(_mm512_set1_epi32(4 * third), column_entry<Width, 4 * third>(columns, s.j, k[node]));
-    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(2 * third)), column_entry<Width, 2 * third>(columns, s.j, k[node]));
-    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(third)), column_entry<Width, third>(columns, s.j, k[node]));
+    const uint32_t* entries = columns[node];
+    s.step(_mm512_set1_epi32(4 * third), column_entry<Width, 4 * third>(entries, s.j, k[node]));
+    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(2 * third)), column_entry<Width, 2 * third>(entries, s.j, k[node]));
+    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(third)), column_entry<Width, third>(entries, s.j, k[node]));
   }
   for (int step = third / 2; step > 0; step /= 2) {
     for (int node = 0; node < 2; ++node) {
       const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(step));
       const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(t, _mm512_set1_epi32(Width)), k[node]);
-      search[node].step(t, _mm512_i32gather_epi32(place, columns, 4));
+      search[node].step(t, _mm512_i32gather_epi32(place, columns[node], 4));
     }
   }
 }
@@ -177,7 +191,7 @@ struct Halves {
 };
 
 // Divides what is left of a wide node's index among its halves.
-inline Halves divide_wide(const PyramidTables::Level& level, __m512i k, __m512i j, const Wide& rest) {
+inline Halves divide_wide(const TreeLevel& level, __m512i k, __m512i j, const Wide& rest) {
   Halves halves;
   halves.pulses[0] = j;
   halves.pulses[1] = _mm512_sub_epi32(k, j);
@@ -192,14 +206,14 @@ inline Halves divide_wide(const PyramidTables::Level& level, __m512i k, __m512i 
   return halves;
 }
 
-inline __m512i leading_bits(const PyramidTables::Level& level, const Wide& index) {
+inline __m512i leading_bits(const TreeLevel& level, const Wide& index) {
   const auto shift = static_cast<unsigned>(level.coarse_shift);
   return narrow({_mm512_srli_epi64(index.low, shift), _mm512_srli_epi64(index.high, shift)});
 }
 
 // The halves of a wide node from a j found by the leading bits of its offsets, which is right or, where those are
 // equal, too large. row: where the node's offsets start.
-inline Halves split_at(const PyramidTables::Level& level, __m512i row, __m512i k, __m512i j, const Wide& index) {
+inline Halves split_at(const TreeLevel& level, __m512i row, __m512i k, __m512i j, const Wide& index) {
   for (;;) {
     const __m512i place = _mm512_add_epi32(row, j);
     const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(place), level.offsets.data(), 8),
@@ -214,12 +228,12 @@ inline Halves split_at(const PyramidTables::Level& level, __m512i row, __m512i k
   }
 }
 
-inline __m512i row_start(const PyramidTables::Level& level, __m512i k) {
+inline __m512i row_start(const TreeLevel& level, __m512i k) {
   return _mm512_slli_epi32(k, static_cast<unsigned>(level.row_shift));
 }
 
 // Any wide node, by binary search in memory.
-inline Halves split(const PyramidTables::Level& level, __m512i row, __m512i k, const Wide& index) {
+inline Halves split(const TreeLevel& level, __m512i row, __m512i k, const Wide& index) {
   __m512i j = row;
   for (int step = 1 << (level.row_shift - 1); step > 0; step /= 2) {
     const __m512i t = _mm512_add_epi32(j, _mm512_set1_epi32(step));
@@ -233,29 +247,39 @@ inline Halves split(const PyramidTables::Level& level, __m512i row, __m512i k, c
 }
 
 // The root of a wide tree.
-inline Halves split_root(const PyramidTables::Level& level, int pulses, __m512i k, const Wide& index) {
+inline Halves split_root(const TreeLevel& level, int pulses, __m512i k, const Wide& index) {
   const __m512i row = _mm512_setzero_si512();
   if (pulses >= 64) return split(level, row, k, index);
   return split_at(level, row, k, search_row(level.coarse.data(), pulses, leading_bits(level, index)).j, index);
 }
 
-// Two nodes of dimension 8 below the root.
+// Two nodes of dimension 8 below a root, each of at most 31 pulses and with tables of its own.
+template <class Sink>
+inline void walk_small_eights(const TreeLevel& left, const Quads& left_quads, const TreeLevel& right,
+                              const Quads& right_quads, int first, const Halves& nodes, Sink& sink) {
+  const __m512i zero = _mm512_setzero_si512();
+  Search search[2] = {{narrow(nodes.index[0]), zero, zero}, {narrow(nodes.index[1]), zero, zero}};
+  search_columns<32>({left.coarse.data(), right.coarse.data()}, nodes.pulses, search);
+  const Quads* quads[2] = {&left_quads, &right_quads};
+  for (int node = 0; node < 2; ++node) {
+    const __m512i rest = _mm512_sub_epi32(search[node].index, search[node].offset);
+    divide_small_eight(*quads[node], first + 8 * node, nodes.pulses[node], search[node].j, rest, sink);
+  }
+}
+
 template <bool Small, class Sink>
 inline void walk_eights(const Lookup& lookup, int first, const Halves& nodes, Sink& sink) {
-  const PyramidTables::Level& level = lookup.tables.level(8);
-  const __m512i zero = _mm512_setzero_si512();
-  Search search[2];
-  for (int node = 0; node < 2; ++node) {
-    search[node] = {Small ? narrow(nodes.index[node]) : leading_bits(level, nodes.index[node]), zero, zero};
-  }
-  search_columns<Small ? 32 : 64>(level.coarse.data(), nodes.pulses, search);
-  for (int node = 0; node < 2; ++node) {
-    const __m512i k = nodes.pulses[node], j = search[node].j;
-    if constexpr (Small) {
-      const __m512i rest = _mm512_sub_epi32(search[node].index, search[node].offset);
-      divide_small_eight(lookup, first + 8 * node, k, j, rest, sink);
-    } else {
-      const Halves quads = split_at(level, row_start(level, k), k, j, nodes.index[node]);
+  const TreeLevel& level = lookup.tables.level(8);
+  if constexpr (Small) {
+    walk_small_eights(level, lookup.quads, level, lookup.quads, first, nodes, sink);
+  } else {
+    const __m512i zero = _mm512_setzero_si512();
+    Search search[2] = {{leading_bits(level, nodes.index[0]), zero, zero},
+                        {leading_bits(level, nodes.index[1]), zero, zero}};
+    search_columns<64>({level.coarse.data(), level.coarse.data()}, nodes.pulses, search);
+    for (int node = 0; node < 2; ++node) {
+      const __m512i k = nodes.pulses[node];
+      const Halves quads = split_at(level, row_start(level, k), k, search[node].j, nodes.index[node]);
       for (int half = 0; half < 2; ++half) {
         walk_four<false>(lookup, first + 8 * node + 4 * half, quads.pulses[half], narrow(quads.index[half]), sink);
       }
@@ -272,14 +296,14 @@ inline void walk(const Lookup& lookup, __m512i k, const Wide& index, Sink& sink)
     walk_four<Small>(lookup, 0, k, narrow(index), sink);
   } else if constexpr (D == 8 && Small) {
     const Search search = search_row(lookup.tables.level(8).coarse.data(), lookup.pulses, narrow(index));
-    divide_small_eight(lookup, 0, k, search.j, _mm512_sub_epi32(search.index, search.offset), sink);
+    divide_small_eight(lookup.quads, 0, k, search.j, _mm512_sub_epi32(search.index, search.offset), sink);
   } else {
     const Halves halves = split_root(lookup.tables.level(D), lookup.pulses, k, index);
     for (int half = 0; half < 2; ++half) {
       if constexpr (D == 8) {
         walk_four<false>(lookup, 4 * half, halves.pulses[half], narrow(halves.index[half]), sink);
       } else if constexpr (D == 32) {
-        const PyramidTables::Level& level = lookup.tables.level(16);
+        const TreeLevel& level = lookup.tables.level(16);
         const __m512i pulses = halves.pulses[half];
         walk_eights<Small>(lookup, 16 * half, split(level, row_start(level, pulses), pulses, halves.index[half]), sink);
       }

@@ -1,5 +1,5 @@
 // The same with permutations of bytes.
-#include "cpu/pvq_decode/avx512_integer.h"
+#include "cpu/pvq_decode/avx512_kernel.h"
 
 namespace pyramidion {
 

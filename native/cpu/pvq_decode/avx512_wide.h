@@ -1,4 +1,4 @@
-// 16 numbers of 64 bits, and their division, with AVX-512.
+// 16 numbers of 64 bits and their division, and roots, with AVX-512.
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
@@ -29,6 +29,13 @@ inline __m512i divide(__m512i value, __m512i divisor, __m512d reciprocal, __m512
   const __mmask8 low = _mm512_cmpge_epu64_mask(rest, divisor);
   *remainder = _mm512_mask_sub_epi64(rest, low, rest, divisor);
   return _mm512_mask_sub_epi64(quotient, low, quotient, _mm512_set1_epi64(-1));
+}
+
+// 1 / sqrt(n), by its estimate and one Newton step.
+inline __m512 inverse_root(__m512 n) {
+  const __m512 estimate = _mm512_rsqrt14_ps(n);
+  const __m512 residual = _mm512_fnmadd_ps(_mm512_mul_ps(n, estimate), estimate, _mm512_set1_ps(3.0f));
+  return _mm512_mul_ps(_mm512_mul_ps(estimate, _mm512_set1_ps(0.5f)), residual);
 }
 
 }  // namespace

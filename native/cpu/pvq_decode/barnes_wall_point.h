@@ -40,21 +40,20 @@ inline void decode_barnes_wall_point(const BarnesWallTables& tables, uint64_t in
   int odd[16];
   if (index < points.zeros_first()) {
     const uint64_t words = index >> 7, inner = words / 30;
-    const std::array<uint8_t, 16>& places = tables.places[words % 30];
+    const TreeLevel& level = tables.eights;
     int t = 0;
-    for (int step = tables.width / 2; step > 0; step /= 2) t += tables.offsets[t + step] <= inner ? step : 0;
-    const PyramidTables::Level& halves = tables.halved->level(16);
+    for (int step = 1 << level.row_shift >> 1; step > 0; step /= 2) t += level.offsets[t + step] <= inner ? step : 0;
     const int k = points.spare() - t;
     uint64_t evens;
-    const uint64_t rank = divide(inner - tables.offsets[t], halves.half_counts[k], halves.half_reciprocals[k], &evens);
-    float even[8];
-    decode_point<8>(*tables.halved, k, evens, even);
+    const uint64_t rank = divide(inner - level.offsets[t], level.half_counts[k], level.half_reciprocals[k], &evens);
     decode_odd_magnitudes<8>(points.compositions(), t, static_cast<uint32_t>(rank), odd);
     const uint64_t signs = with_last_sign(tables, index & 127, 7);
-    for (int i = 0; i < 8; ++i) {
-      p[places[i]] = signed_float(odd[i], signs, i);
-      p[places[8 + i]] = 2 * even[i];
-    }
+    float halves[16];
+    for (int i = 0; i < 8; ++i) halves[i] = signed_float(odd[i], signs, i);
+    decode_point<8>(*tables.halved, k, evens, halves + 8);
+    for (int i = 8; i < 16; ++i) halves[i] *= 2;
+    const uint8_t* sources = tables.sources[words % 30];
+    for (int i = 0; i < 16; ++i) p[i] = halves[sources[i]];
   } else if (index < points.ones_first()) {
     const PyramidTables& halved = *tables.halved;
     decode_point<16>(halved, halved.counts.pulses(), index - points.zeros_first(), p);

@@ -21,7 +21,7 @@ void decode_pair(int k, uint64_t index, float* p) {
   p[1] = static_cast<float>(shifted % 2 != 0 ? -right : right);
 }
 
-// value / divisor and what remains, by a reciprocal as in PyramidTables: right, or one too small and then corrected.
+// value / divisor and what remains, by a reciprocal as in TreeLevel: right, or one too small and then corrected.
 uint64_t divide(uint64_t value, uint64_t divisor, double reciprocal, uint64_t* rest) {
   const uint64_t quotient = static_cast<uint64_t>(static_cast<double>(value) * reciprocal);
   const uint64_t remainder = value - quotient * divisor;
@@ -44,7 +44,7 @@ void decode_point(const PyramidTables& tables, int k, uint64_t index, float* p) 
     decode_pair(j, rest / right, p);
     decode_pair(k - j, rest % right, p + 2);
   } else {
-    const PyramidTables::Level& level = tables.level(D);
+    const TreeLevel& level = tables.level(D);
     const uint64_t* row = level.offsets.data();
     if (D < counts.dimension()) row += static_cast<size_t>(k) << level.row_shift;
     int j = 0;
