@@ -72,6 +72,6 @@ export async function chooseDevice(choice: DeviceChoice, onWarning: WarningListe
 }
 
 /** Printed by Node on standard error unless the program listens for warnings. */
-function warn(message: string): void {
+export function warn(message: string): void {
   process.emitWarning(message, { type: 'PyramidionWarning', code: 'DEVICE_FALLBACK' })
 }

@@ -167,6 +167,8 @@ export interface NativeLinear {
   scaleGradients(x: Float32Array, gradient: Float32Array, tokens: number): PvqScales<Float64Array, Float64Array>
   /** Bytes the weights occupy in memory. */
   readonly bytes: number
+  /** Bytes of a device's memory; 0 for a layer on the processor. */
+  readonly deviceBytes: number
 }
 
 /** One a row, and the levels of all segments. */
@@ -209,7 +211,13 @@ export interface LinearParts {
   activations?: NativeActivationQuantizer
   lowRank?: LowRankFactors
   bias?: Float32Array
+  /** Made of these weights, correction and bias: what computes their product instead of the processor. */
+  device?: NativeDeviceProduct
 }
+
+/** A product on a device, see {@link NativeAddon.cudaProductAsync}; its memory goes with the last layer that holds it. */
+export type NativeDeviceProduct = { readonly [opaque]: true }
+declare const opaque: unique symbol
 
 /** What the machine offers and what the addon chose from it. */
 export interface Capabilities {
@@ -267,6 +275,11 @@ export interface NativeAddon {
   setThreadCount(count: number): void
   /** The first call opens the driver. */
   cudaDevicesAsync(): Promise<CudaDevices>
+  /**
+   * Uploads PVQ weights to the first usable GPU. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, DEVICE_UNAVAILABLE,
+   * DEVICE_ERROR, OUT_OF_MEMORY.
+   */
+  cudaProductAsync(parts: Pick<LinearParts, 'weights' | 'lowRank' | 'bias'>): Promise<NativeDeviceProduct>
 
   pvqCount(dimension: number, pulses: number, lattice?: Lattice): bigint
   /** points: n x D -> n indices. */

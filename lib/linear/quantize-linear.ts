@@ -13,6 +13,7 @@ import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
 import { Hessian } from './hessian.js'
 import { checkCalibrated, DEFAULT_REFITS, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
+import { choosePlace, type DeviceOptions, place } from './placement.js'
 import { checkBias, QuantizedLinear } from './quantized-linear.js'
 import { checkSeed } from './rotation.js'
 import { type Rounding, roundings } from './rounding-guide.js'
@@ -29,7 +30,7 @@ export interface LowRankOptions {
   refits?: number
 }
 
-export interface QuantizeLinearOptions extends EncodeOptions {
+export interface QuantizeLinearOptions extends EncodeOptions, DeviceOptions {
   /** Bits a weight of everything stored for the layer, 1 to 8. Give this or `quantizer`. */
   bits?: number
   /** Of PVQ groups of 16 chosen for `bits`, from 1.4 bits a weight up. Default `integer`. */
@@ -64,8 +65,9 @@ export const maximumBits = 8
 /**
  * Quantizes `weight` (outFeatures x inFeatures, row-major); it is not changed, and must not be until the promise settles.
  *
- * @throws INVALID_ARGUMENT, INVALID_SHAPE, EMPTY, NOT_FINITE, RATE_OUT_OF_RANGE and CALIBRATION_REQUIRED before any work
- *   starts; ABORTED.
+ * @throws INVALID_ARGUMENT, INVALID_SHAPE, EMPTY, NOT_FINITE, RATE_OUT_OF_RANGE and CALIBRATION_REQUIRED and
+ *   DEVICE_UNAVAILABLE before any work starts; ABORTED; with a device UNSUPPORTED_FORMAT for codes without a kernel,
+ *   DEVICE_ERROR, OUT_OF_MEMORY.
  */
 export async function quantizeLinear(
   weight: Float32Array,
@@ -76,6 +78,7 @@ export async function quantizeLinear(
   checkBias(options.bias, outFeatures)
   checkActivations(options.activations ?? 'float')
   const settings = resolveSettings(outFeatures, inFeatures, options)
+  const chosen = await choosePlace(options)
   const dense: DenseWeights = {
     format: 'f32',
     rows: outFeatures,
@@ -83,7 +86,8 @@ export async function quantizeLinear(
     data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
   }
   const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
-  return new QuantizedLinear(stored, options.bias, options.activations)
+  const { bias, activations } = options
+  return new QuantizedLinear(stored, bias, activations, await place(chosen, { ...stored, bias }, options))
 }
 
 /** What is left to do once everything that can be wrong has been checked. */

@@ -10,6 +10,7 @@ import { checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import { type Activations, checkActivations, sharedActivationQuantizer } from './activations.js'
 import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
+import { choosePlace, type DeviceOptions, type Placement, place } from './placement.js'
 import { sharedRotation } from './rotation.js'
 
 /** Weights that dequantizeAsync decodes before it lets the event loop run. */
@@ -23,17 +24,28 @@ export class QuantizedLinear {
   readonly bias?: Float32Array
   /** What inputs are rounded to. */
   readonly activations: Activations
+  /** Where it computes. */
+  readonly device: 'cpu' | 'cuda'
+  /** Why it computes on the processor though `auto` was asked for. */
+  readonly deviceFallback?: string
   #stored?: StoredWeights
   #linear?: NativeLinear
 
   /** @internal Use quantizeLinear or {@link QuantizedLinear.fromTensors}. */
-  constructor(stored: StoredWeights, bias?: Float32Array, activations: Activations = 'float') {
+  constructor(
+    stored: StoredWeights,
+    bias?: Float32Array,
+    activations: Activations = 'float',
+    placement: Placement = { device: 'cpu' },
+  ) {
     const { weights, rotation, lowRank } = stored
     this.outFeatures = weights.rows
     this.inFeatures = weights.columns
     this.metadata = linearTensors(stored).metadata
     this.bias = bias
     this.activations = activations
+    this.device = placement.device
+    this.deviceFallback = placement.fallback
     this.#stored = stored
     this.#linear = new native.Linear({
       weights,
@@ -41,24 +53,28 @@ export class QuantizedLinear {
       activations: sharedActivationQuantizer(activations, weights.columns),
       lowRank,
       bias,
+      device: placement.product,
     })
   }
 
   /**
    * The layer whose {@link metadata} and {@link tensors} these are. Everything is checked: throws INVALID_FILE for settings
    * or values out of range, INVALID_SHAPE for a tensor or bias of another length, INVALID_ARGUMENT for activations there are
-   * not.
+   * not. With a device other than `cpu` also DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY, and UNSUPPORTED_FORMAT for
+   * weights that no kernel multiplies; see {@link DeviceOptions}.
    */
   static async fromTensors(
     metadata: QuantizedTensorMetadata,
     tensors: LinearTensors,
     bias?: Float32Array,
     activations: Activations = 'float',
+    options: DeviceOptions = {},
   ): Promise<QuantizedLinear> {
     checkActivations(activations)
+    const chosen = await choosePlace(options)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    return new QuantizedLinear(stored, bias, activations)
+    return new QuantizedLinear(stored, bias, activations, await place(chosen, { ...stored, bias }, options))
   }
 
   /** The stored parts as bytes, by suffix: `codes`, `row_scale`, `levels`, `lowrank_a`, ... */
@@ -76,14 +92,19 @@ export class QuantizedLinear {
     return this.metadata.rank
   }
 
-  /** Bytes the weights occupy in memory. */
+  /** Bytes the weights occupy in memory of the process; on a device, it keeps them for what is not a product. */
   get memoryBytes(): number {
     return this.#parts.linear.bytes
   }
 
+  /** Bytes the layer occupies on its device; 0 on the processor. */
+  get deviceBytes(): number {
+    return this.#parts.linear.deviceBytes
+  }
+
   /**
    * y (tokens x outFeatures) for x (tokens x inFeatures), row-major. Uses all threads but blocks the caller's; see
-   * {@link forwardAsync}. Throws INVALID_SHAPE, EMPTY, NOT_FINITE, DISPOSED.
+   * {@link forwardAsync}. Throws INVALID_SHAPE, EMPTY, NOT_FINITE, DISPOSED; on a device DEVICE_ERROR and OUT_OF_MEMORY.
    */
   forward(x: Float32Array, tokens = 1): Float32Array {
     const { linear } = this.#parts

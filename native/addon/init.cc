@@ -13,6 +13,7 @@ static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pyramidion::register_model(exports);
   pyramidion::register_capabilities(exports);
   pyramidion::register_devices(exports);
+  pyramidion::register_device_product(exports);
   return exports;
 }
 

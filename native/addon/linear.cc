@@ -1,5 +1,6 @@
 // Bindings of Rotation, ActivationQuantizer and Linear.
 #include "core/linear/linear.h"
+#include "addon/device_product.h"
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/pvq.h"
@@ -88,8 +89,8 @@ class ActivationQuantizerObject : public Napi::ObjectWrap<ActivationQuantizerObj
   }
 
   static void define(Napi::Object exports) {
-    exports["ActivationQuantizer"] = DefineClass(exports.Env(), "ActivationQuantizer",
-                                                 {InstanceMethod<&ActivationQuantizerObject::apply>("apply")});
+    exports["ActivationQuantizer"] =
+        DefineClass(exports.Env(), "ActivationQuantizer", {InstanceMethod<&ActivationQuantizerObject::apply>("apply")});
   }
 
   static std::shared_ptr<const ActivationQuantizer> from(const Argument& argument) {
@@ -135,11 +136,11 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     Call call(info);
     translate_errors(info.Env(), [&] { linear_ = build(call.argument(0, "parts")); });
     info.This().As<Napi::Object>().TypeTag(&kLinearTag);
-    Napi::MemoryManagement::AdjustExternalMemory(info.Env(), static_cast<int64_t>(linear_->bytes()));
+    Napi::MemoryManagement::AdjustExternalMemory(info.Env(), memory(*linear_));
   }
 
   void Finalize(Napi::Env env) override {
-    if (linear_) Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(linear_->bytes()));
+    if (linear_) Napi::MemoryManagement::AdjustExternalMemory(env, -memory(*linear_));
   }
 
   static void define(Napi::Object exports) {
@@ -150,7 +151,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
          InstanceMethod<&LinearObject::backward>("backward"), InstanceMethod<&LinearObject::gather_rows>("gatherRows"),
          InstanceMethod<&LinearObject::scales>("scales"), InstanceMethod<&LinearObject::set_scales>("setScales"),
          InstanceMethod<&LinearObject::scale_gradients>("scaleGradients"),
-         InstanceAccessor<&LinearObject::bytes>("bytes")});
+         InstanceAccessor<&LinearObject::bytes>("bytes"),
+         InstanceAccessor<&LinearObject::device_bytes>("deviceBytes")});
   }
 
  private:
@@ -180,6 +182,12 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
       const size_t rank = low_rank["rank"].integer(1, weights.columns);
       parts.a = factor(low_rank, "a", "aScales", rank, weights.columns);
       parts.b = factor(low_rank, "b", "bScales", weights.rows, rank);
+    }
+    if (argument["device"].present()) {
+      parts.device = device_product(argument["device"]);
+      if (parts.device->in_features() != weights.columns || parts.device->out_features() != weights.rows) {
+        argument["device"].reject("a product of these weights");
+      }
     }
     parts.weights = weights.build(0, weights.rows);
     return std::make_shared<Linear>(std::move(parts));
@@ -255,6 +263,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     Call call(info);
     translate_errors(info.Env(), [&] {
       PvqMatrix& weights = pvq();
+      if (linear_->device_bytes() > 0)
+        throw Error("INVALID_ARGUMENT", "scales of a layer on a device cannot be changed");
       const Span<uint16_t> row_scale = call.argument(0, "rowScale").array<uint16_t>(weights.rows());
       const Span<float> levels = call.argument(1, "levels").array<float>(weights.levels().size());
       weights.set_scales(row_scale.data, levels.data);
@@ -293,6 +303,13 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
   Napi::Value bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(linear_->bytes()));
   }
+
+  Napi::Value device_bytes(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(linear_->device_bytes()));
+  }
+
+  // What goes when the object does; a device's memory counts like the process's.
+  static int64_t memory(const Linear& linear) { return static_cast<int64_t>(linear.bytes() + linear.device_bytes()); }
 
   std::shared_ptr<const Linear> linear_;
 };

@@ -14,5 +14,6 @@ void register_drift(Napi::Object exports);
 void register_model(Napi::Object exports);
 void register_capabilities(Napi::Object exports);
 void register_devices(Napi::Object exports);
+void register_device_product(Napi::Object exports);
 
 }  // namespace pyramidion

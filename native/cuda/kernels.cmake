@@ -1,11 +1,14 @@
 # Compiles each native/cuda/kernels/*.cu with nvcc to a fatbin (machine code of every target, and PTX for later ones), which
 # native/cuda/driver/kernel_images.cc embeds. Where there is no nvcc it embeds nothing, and devices() says so.
 option(PYRAMIDION_CUDA "Embed the CUDA kernels where nvcc is found" ON)
-set(PYRAMIDION_CUDA_ARCHITECTURES "$ENV{PYRAMIDION_CUDA_ARCHITECTURES}" CACHE STRING "Targets to compile kernels for")
-set(PYRAMIDION_CUDA_FLAGS "" CACHE STRING "More flags for nvcc, as -lineinfo for profilers and for what the tests report")
+# Targets of nvcc; fewer compile faster.
+if(NOT PYRAMIDION_CUDA_ARCHITECTURES)
+  set(PYRAMIDION_CUDA_ARCHITECTURES $ENV{PYRAMIDION_CUDA_ARCHITECTURES})
+endif()
 if(NOT PYRAMIDION_CUDA_ARCHITECTURES)
   set(PYRAMIDION_CUDA_ARCHITECTURES 80 86 89 90 100 120)
 endif()
+set(PYRAMIDION_CUDA_FLAGS "" CACHE STRING "More flags for nvcc, as -lineinfo for profilers and for what the tests report")
 
 function(embed_kernels)
   if(PYRAMIDION_CUDA AND UNIX AND NOT APPLE)

@@ -51,7 +51,9 @@ void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, Thr
     if (parts_.activations) parts_.activations->apply(inputs.data(), tokens, pool);
     x = inputs.data();
   }
-  if (tokens <= kFewTokens) {
+  if (parts_.device) {
+    parts_.device->multiply(x, tokens, y);
+  } else if (tokens <= kFewTokens) {
     forward_few(x, tokens, y, pool);
   } else {
     forward_many(x, tokens, y, pool);

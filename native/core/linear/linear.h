@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/linear/activation_quantizer.h"
+#include "core/linear/device_product.h"
 #include "core/linear/rotation.h"
 #include "core/matrix/encoded_matrix.h"
 #include "core/matrix/factor_matrix.h"
@@ -25,6 +26,8 @@ struct LinearParts {
   std::unique_ptr<const FactorMatrix> a, b;
   // One an output, or empty.
   std::vector<float> bias;
+  // What computes the product instead, bias and correction included; null: the processor.
+  std::shared_ptr<const DeviceProduct> device;
 };
 
 // Gradients of a loss at the row scales of a PVQ matrix and at its levels.
@@ -39,6 +42,8 @@ class Linear {
   size_t in_features() const { return parts_.weights->columns(); }
   size_t out_features() const { return parts_.weights->rows(); }
   size_t bytes() const;
+  // Of a device's memory.
+  size_t device_bytes() const { return parts_.device ? parts_.device->bytes() : 0; }
 
   // x: tokens x in, y: tokens x out; they must not overlap. prepared: x went through the rotation and the activations'
   // format already. The result does not depend on the number of threads.

@@ -42,7 +42,8 @@ CUfunction Context::function(const std::string& family, const std::string& name,
   auto found = functions_.find(name);
   if (found == functions_.end()) {
     CUfunction function = nullptr;
-    check("cuModuleGetFunction", driver_api().cuModuleGetFunction(&function, module(family), name.c_str()));
+    check(("cuModuleGetFunction " + name).c_str(),
+          driver_api().cuModuleGetFunction(&function, module(family), name.c_str()));
     found = functions_.emplace(name, std::make_pair(function, kFreeSharedBytes)).first;
   }
   auto& [function, allowed] = found->second;

@@ -2,6 +2,7 @@
 // and that each kind of mistake in a kernel is reported.
 #include "interpreter.h"
 
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cstring>

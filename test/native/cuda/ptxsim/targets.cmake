@@ -11,5 +11,5 @@ target_link_libraries(mock_cuda PRIVATE ptxsim)
 set_target_properties(mock_cuda PROPERTIES OUTPUT_NAME cuda SUFFIX .so.1 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/mock-cuda)
 
 file(GLOB PTXSIM_TESTS CONFIGURE_DEPENDS ${PTXSIM}/*_test.cc)
-add_executable(ptxsim_tests EXCLUDE_FROM_ALL ${PTXSIM_TESTS} ${CMAKE_SOURCE_DIR}/test/native/main.cc)
+add_executable(ptxsim_tests EXCLUDE_FROM_ALL ${PTXSIM_TESTS})
 target_link_libraries(ptxsim_tests PRIVATE ptxsim doctest::doctest)

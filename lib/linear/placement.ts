@@ -1,0 +1,51 @@
+/** Where a layer's product runs: its weights are uploaded to a device once, or stay with the processor. */
+import {
+  type ChosenDevice,
+  checkDevice,
+  chooseDevice,
+  type DeviceChoice,
+  type WarningListener,
+  warn,
+} from '../device.js'
+import { PyramidionError } from '../errors.js'
+import { type LinearParts, type NativeDeviceProduct, native } from '../native.js'
+
+export interface DeviceOptions {
+  /** Where the layer computes. Default `cpu`. */
+  device?: DeviceChoice
+  /** Told when `auto` computes on the processor, and why. Default: a warning of the process. */
+  onWarning?: WarningListener
+}
+
+/** What a choice of device comes to for one layer. */
+export interface Placement extends ChosenDevice {
+  /** Of a layer on a GPU. */
+  product?: NativeDeviceProduct
+}
+
+export type PlacedParts = Pick<LinearParts, 'weights' | 'lowRank' | 'bias'>
+
+/** Settles the choice before any work: throws INVALID_ARGUMENT, or DEVICE_UNAVAILABLE where only a GPU will do. */
+export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions): Promise<ChosenDevice> {
+  checkDevice(device)
+  return chooseDevice(device, onWarning)
+}
+
+/**
+ * Uploads a layer where the choice was a GPU. What keeps it from there (no kernel for its code, no memory, a device that
+ * failed) is thrown, or under `auto` a warning.
+ */
+export async function place(
+  chosen: ChosenDevice,
+  parts: PlacedParts,
+  { device, onWarning = warn }: DeviceOptions,
+): Promise<Placement> {
+  if (chosen.device === 'cpu') return chosen
+  try {
+    return { device: 'cuda', product: await native.cudaProductAsync(parts) }
+  } catch (error) {
+    if (device !== 'auto' || !(error instanceof PyramidionError)) throw error
+    onWarning(`a layer computes on the processor: ${error.message}`)
+    return { device: 'cpu', fallback: error.message }
+  }
+}

@@ -1,0 +1,75 @@
+// Binding of the upload of a layer to the GPU.
+#include "addon/device_product.h"
+
+#include "addon/job.h"
+#include "addon/pvq.h"
+#include "addon/register.h"
+#include "addon/weights.h"
+#include "cuda/linear/pvq_product.h"
+
+namespace pyramidion {
+namespace {
+
+using Held = std::shared_ptr<const DeviceProduct>;
+
+constexpr napi_type_tag kDeviceProductTag = {0x1f6b0c94d8e34a52, 0xb07de5a3916c28f4};
+
+// What the job reads, all of it alive until it is done.
+struct Upload {
+  explicit Upload(PvqLayout layout_of_rows) : layout(std::move(layout_of_rows)) {}
+
+  PvqLayout layout;
+  cuda::PvqProductParts parts{};
+};
+
+std::shared_ptr<Upload> parse_upload(const Argument& argument) {
+  const Argument weights = argument["weights"];
+  if (weights["format"].string() != "pvq") {
+    throw Error("UNSUPPORTED_FORMAT", "only pvq weights have CUDA kernels, not " + weights["format"].string());
+  }
+  const size_t rows = weights["rows"].integer(1, kMostRows), columns = weights["columns"].integer(1, kMostRows);
+  const auto upload =
+      std::make_shared<Upload>(PvqLayout(columns, pvq_segments(weights["segments"]), shared_pyramids()));
+  cuda::PvqProductParts& parts = upload->parts;
+  parts.rows = rows;
+  parts.layout = &upload->layout;
+  parts.codes = weights["codes"].array<uint8_t>(checked_product(rows, upload->layout.row_bytes, "weights")).data;
+  parts.row_scale = weights["rowScale"].array<uint16_t>(rows).data;
+  if (argument["bias"].present()) parts.bias = argument["bias"].array<float>(rows).data;
+  const Argument low_rank = argument["lowRank"];
+  if (low_rank.present()) {
+    const size_t rank = parts.rank = low_rank["rank"].integer(1, columns);
+    const Span<int8_t> a = low_rank["a"].array<int8_t>(checked_product(rank, columns, "lowRank"));
+    const Span<uint16_t> a_scales = low_rank["aScales"].array<uint16_t>(rank * FactorMatrix::blocks(columns));
+    parts.a = std::make_shared<FactorMatrix>(rank, columns, a.data, a_scales.data);
+    parts.b = low_rank["b"].array<int8_t>(checked_product(rows, rank, "lowRank")).data;
+    parts.b_scales = low_rank["bScales"].array<uint16_t>(rows * FactorMatrix::blocks(rank)).data;
+  }
+  return upload;
+}
+
+Operation cuda_product(Call& call) {
+  const auto upload = parse_upload(call.argument(0, "parts"));
+  const auto product = std::make_shared<Held>();
+  Operation operation;
+  operation.work = [=] { *product = std::make_shared<cuda::PvqProduct>(upload->parts); };
+  operation.result = [=](Napi::Env env) -> Napi::Value {
+    auto external = Napi::External<Held>::New(env, new Held(*product), [](Napi::Env, Held* held) { delete held; });
+    external.TypeTag(&kDeviceProductTag);
+    return external;
+  };
+  return operation;
+}
+
+}  // namespace
+
+std::shared_ptr<const DeviceProduct> device_product(const Argument& argument) {
+  if (!argument.value().IsExternal()) argument.reject("a device product");
+  const auto external = argument.value().As<Napi::External<Held>>();
+  if (!external.CheckTypeTag(&kDeviceProductTag)) argument.reject("a device product");
+  return *external.Data();
+}
+
+void register_device_product(Napi::Object exports) { export_asynchronous(exports, "cudaProductAsync", cuda_product); }
+
+}  // namespace pyramidion

@@ -1,0 +1,21 @@
+// A layer's product on another device than the processor: what Linear hands prepared inputs to when it has one.
+#pragma once
+
+#include <cstddef>
+
+namespace pyramidion {
+
+class DeviceProduct {
+ public:
+  virtual ~DeviceProduct() = default;
+
+  virtual size_t in_features() const = 0;
+  virtual size_t out_features() const = 0;
+  // Bytes it occupies on the device.
+  virtual size_t bytes() const = 0;
+  // y (tokens x out) = W x + B (A x) + bias for x (tokens x in), which went through the rotation and the activations'
+  // format. From any thread, several at once. Throws DEVICE_ERROR and OUT_OF_MEMORY.
+  virtual void multiply(const float* x, size_t tokens, float* y) const = 0;
+};
+
+}  // namespace pyramidion

@@ -1,0 +1,212 @@
+import { strict as assert } from 'node:assert'
+import {
+  Hessian,
+  type PvqTensorMetadata,
+  PyramidionError,
+  pvq,
+  QuantizedLinear,
+  type QuantizeLinearOptions,
+  quantizeLinear,
+} from '../../../dist/index.js'
+import { RandomSource } from '../../../dist/model/random-source.js'
+import { longestPause } from '../../model/longest-pause.js'
+import { randomNormal } from '../../model/random-normal.js'
+import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated-device.js'
+
+const seed = Math.floor(Math.random() * 2 ** 31)
+const source = new RandomSource(seed)
+const random = (length: number) => randomNormal(source, length)
+
+/** The same layer on the processor and on the device. */
+async function pair(
+  outFeatures: number,
+  inFeatures: number,
+  options: QuantizeLinearOptions,
+): Promise<[QuantizedLinear, QuantizedLinear]> {
+  const layer = await quantizeLinear(random(outFeatures * inFeatures), { outFeatures, inFeatures }, options)
+  const copy = await QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), layer.bias, layer.activations, {
+    device: 'cuda',
+  })
+  return [layer, copy]
+}
+
+/** Sums are in single precision on both sides, in different orders. */
+function assertClose(actual: Float32Array, expected: Float32Array, message: string): void {
+  assert.equal(actual.length, expected.length)
+  const scale = expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
+  for (let i = 0; i < actual.length; i++) {
+    const error = Math.abs(actual[i] - expected[i])
+    assert.ok(error <= 1e-5 * scale, `${message}: ${actual[i]} for ${expected[i]} at ${i}, seed ${seed}`)
+  }
+}
+
+describe('a layer on a device', function () {
+  this.timeout(300_000)
+  before(async function () {
+    await needSimulatedDevice(this)
+  })
+
+  const shapes = [
+    [1, 16],
+    [5, 67],
+    [13, 200],
+  ]
+  const codes: [string, QuantizeLinearOptions, number[][]?][] = [
+    ['groups of 8, short codes', { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) }],
+    ['groups of 8, long codes', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }) }],
+    ['groups of 16, short codes', { quantizer: pvq({ dimension: 16, pulses: 11, levels: 3 }) }],
+    ['groups of 16, long codes', { quantizer: pvq({ dimension: 16, pulses: 49, levels: 14 }) }],
+    [
+      'two segments',
+      { bits: 3.1 },
+      [
+        [9, 171],
+        [14, 256],
+      ],
+    ],
+  ]
+  for (const [name, options, own = shapes] of codes) {
+    it(`multiplies as the processor does: ${name}`, async () => {
+      for (const [rows, columns] of own) {
+        const [host, device] = await pair(rows, columns, { ...options, bias: random(rows) })
+        assert.equal(device.device, 'cuda')
+        assert.ok(device.deviceBytes > 0)
+        if (name === 'two segments') assert.equal((device.metadata as PvqTensorMetadata).segments.length, 2)
+        for (const tokens of [1, 3, 11]) {
+          const x = random(tokens * columns)
+          assertClose(device.forward(x, tokens), host.forward(x, tokens), `${rows} x ${columns}, ${tokens} tokens`)
+        }
+      }
+    })
+  }
+
+  it('adds the low-rank correction, takes inputs as they are, and rounds activations', async () => {
+    const hessian = new Hessian(96)
+    hessian.add(random(96 * 40), 40)
+    const [host, device] = await pair(37, 96, {
+      quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }),
+      hessian,
+      lowRank: { method: 'qera', rank: 19 },
+      rotation: 'none',
+      activations: 'int8',
+    })
+    const x = random(9 * 96)
+    assertClose(device.forward(x, 9), host.forward(x, 9), 'rank 19')
+  })
+
+  it('computes several calls at once, off the event loop', async () => {
+    const [host, device] = await pair(64, 256, { bits: 3 })
+    const inputs = Array.from({ length: 6 }, () => random(2 * 256))
+    let outputs: Float32Array[] = []
+    const { pause, elapsed } = await longestPause(async () => {
+      outputs = await Promise.all(inputs.map(x => device.forwardAsync(x, 2)))
+    })
+    outputs.forEach((y, i) => {
+      assertClose(y, host.forward(inputs[i], 2), `call ${i}`)
+    })
+    assert.ok(pause < Math.max(elapsed / 2, 50), `the event loop stood for ${pause} of ${elapsed} ms`)
+  })
+
+  it('keeps the rest of a layer: values, tensors, an end', async () => {
+    const [host, device] = await pair(7, 40, { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) })
+    assert.deepEqual(device.dequantize(), host.dequantize())
+    assert.deepEqual(device.tensors(), host.tensors())
+    device.dispose()
+    assert.throws(() => device.forward(random(40)), { code: 'DISPOSED' })
+  })
+
+  it('is refused for codes without a kernel, and computes on the processor under auto, out loud', async () => {
+    const options: QuantizeLinearOptions = { quantizer: pvq({ dimension: 4, pulses: 6, levels: 4 }), rotation: 'none' }
+    const weight = random(6 * 32)
+    const shape = { outFeatures: 6, inFeatures: 32 }
+    await assert.rejects(quantizeLinear(weight, shape, { ...options, device: 'cuda' }), (error: unknown) => {
+      assert.ok(error instanceof PyramidionError)
+      assert.equal(error.code, 'UNSUPPORTED_FORMAT')
+      return true
+    })
+    const warnings: string[] = []
+    const onWarning = (message: string) => warnings.push(message)
+    const layer = await quantizeLinear(weight, shape, { ...options, device: 'auto', onWarning })
+    assert.equal(layer.device, 'cpu')
+    assert.match(layer.deviceFallback!, /no CUDA kernel/)
+    assert.equal(warnings.length, 1)
+    assert.ok(warnings[0].includes(layer.deviceFallback!))
+  })
+})
+
+describe('a layer on a device that fails', function () {
+  this.timeout(120_000)
+  before(async function () {
+    await needSimulatedDevice(this)
+  })
+
+  const quantize = (device: string, rest = '') => `library.quantizeLinear(
+    Float32Array.from({ length: 4096 }, (_, i) => Math.sin(i)), { outFeatures: 64, inFeatures: 64 },
+    { bits: 3, device: '${device}' ${rest} })`
+
+  it('has no memory for it', () => {
+    const failure = valueWithDriver({ MOCK_CUDA_MEMORY: '1000' }, `report(await failure(${quantize('cuda')}))`)
+    const { code, message } = failure as { code: string; message: string }
+    assert.equal(code, 'OUT_OF_MEMORY')
+    assert.match(message, /^no device memory for \d+ bytes, \d+ of 1000 bytes of the device are free: cuMemAlloc: /)
+  })
+
+  it('has no memory for it under auto', () => {
+    const { value, stderr } = runWithDriver(
+      { MOCK_CUDA_MEMORY: '1000' },
+      `const layer = await ${quantize('auto')}
+       report([layer.device, layer.deviceFallback, layer.forward(new Float32Array(64)).length])`,
+    )
+    const [device, fallback, length] = value as [string, string, number]
+    assert.deepEqual([device, length], ['cpu', 64])
+    assert.match(fallback, /^no device memory/)
+    assert.match(stderr, /PyramidionWarning: a layer computes on the processor: no device memory/)
+  })
+
+  it('has memory for the weights and none for a call', () => {
+    const bytes = valueWithDriver({}, `report((await ${quantize('cuda')}).deviceBytes)`) as number
+    const failure = valueWithDriver(
+      { MOCK_CUDA_MEMORY: String(bytes + 1000) },
+      `report(await failure((await ${quantize('cuda')}).forwardAsync(new Float32Array(64 * 8), 8)))`,
+    )
+    assert.equal((failure as { code: string }).code, 'OUT_OF_MEMORY')
+  })
+
+  for (const fault of ['cuMemAllocHost_v2=2', 'cuMemAlloc_v2=2']) {
+    it(`says so when ${fault}`, () => {
+      const failure = valueWithDriver(
+        {},
+        `const layer = await ${quantize('cuda')}
+         process.env.MOCK_CUDA_FAIL = '${fault}'
+         const failed = await failure(layer.forwardAsync(new Float32Array(64), 1))
+         delete process.env.MOCK_CUDA_FAIL
+         report([failed, (await layer.forwardAsync(new Float32Array(64), 1)).length])`,
+      )
+      const [failed, length] = failure as [{ code: string }, number]
+      assert.equal(failed.code, 'OUT_OF_MEMORY')
+      assert.equal(length, 64)
+    })
+  }
+
+  for (const name of ['cuModuleLoadData', 'cuLaunchKernel', 'cuStreamSynchronize', 'cuMemcpyDtoHAsync_v2']) {
+    it(`says so when ${name} fails, and does not crash`, () => {
+      const failure = valueWithDriver(
+        {},
+        `const layer = await ${quantize('cuda')}
+         process.env.MOCK_CUDA_FAIL = '${name}=719'
+         report(await failure(layer.forwardAsync(new Float32Array(64), 1)))`,
+      )
+      const { code, message } = failure as { code: string; message: string }
+      assert.equal(code, 'DEVICE_ERROR')
+      assert.match(message, /CUDA_ERROR_LAUNCH_FAILED 719/)
+    })
+  }
+
+  it('does not exist', () => {
+    const failure = valueWithDriver({ MOCK_CUDA_DEVICES: '0' }, `report(await failure(${quantize('cuda')}))`)
+    assert.deepEqual(failure, {
+      code: 'DEVICE_UNAVAILABLE',
+      message: 'device cuda cannot be used: the NVIDIA driver finds no device',
+    })
+  })
+})
