@@ -109,4 +109,100 @@ inline Shape decode_shape(uint32_t row_count, uint32_t groups) {
   return {blocks_of(groups, kDecodeThreads), quads(row_count), 1, kDecodeThreads, 0};
 }
 
+// t = A x: A's rows are int8 with an f16 scale (as bits) for 16 columns; projected: tokens x rank. rank 0: none.
+struct LowRankDown {
+  const int8_t* values;
+  const uint16_t* scales;
+  float* projected;
+  uint32_t rank;
+};
+
+// rotate_inputs_{f32,f16,i8}: x' = V x, rounded to the format of the activations, and t = A x'.
+struct RotateParameters {
+  // tokens x width.
+  const float* x;
+  // The signs of V, each times 2^(-block_log2 / 2), or null when V is the identity (then order is 1 and block_log2 0);
+  // M, order x order, or null for the identity. width = order 2^block_log2.
+  const float *scaled_signs, *matrix;
+  uint32_t width, order, block_log2;
+  // What Activations take: tokens x stride values, and the tokens' scales (null for f32).
+  void* out;
+  float* token_scale;
+  uint32_t stride;
+  LowRankDown down;
+};
+
+constexpr unsigned kRotateThreads = 256;
+
+// The width is bounded by a block's shared memory: 4 bytes a value.
+inline Shape rotate_shape(uint32_t tokens, uint32_t width, uint32_t rank) {
+  // A warp takes two ranks or more, as long as the blocks are few.
+  const unsigned shares = rank == 0 ? 1 : blocks_of(rank, 2 * kRotateThreads / 32);
+  return {tokens, shares, 1, kRotateThreads, size_t{width} * sizeof(float)};
+}
+
+// Rounding a matrix of floats (rows x columns) to PVQ rows takes four kernels, over all segments of the rows.
+struct EncodeSegment {
+  CodeTables tables;
+  uint32_t first_column, columns, groups;
+  // Where the segment begins in a row of codes.
+  uint32_t first_byte;
+  // What the kernels leave for each other: rows x groups x D, rows x groups.
+  int16_t* points;
+  double* projections;
+};
+
+constexpr unsigned kEncodeThreads = 128;
+constexpr uint32_t kEncodeSegments = 4;
+
+// encode_norms: root mean squares of rows.
+struct EncodeNormsParameters {
+  const float* values;
+  double* norms;
+  uint32_t rows, columns;
+};
+
+inline Shape encode_norms_shape(uint32_t rows) {
+  return {blocks_of(rows, kEncodeThreads / 8), 1, 1, kEncodeThreads, 0};
+}
+
+// encode_points_d{8,16}: of each group of a segment the nearest direction and the projection on it. row_columns: of all
+// segments.
+struct EncodePointsParameters {
+  const float* values;
+  const double* norms;
+  EncodeSegment segment;
+  uint32_t row_columns;
+};
+
+// At most 65535 rows a launch.
+inline Shape encode_points_shape(uint32_t rows, uint32_t groups) {
+  return {blocks_of(groups, kEncodeThreads), rows, 1, kEncodeThreads, 0};
+}
+
+// encode_scales: the f16 scale of each row.
+struct EncodeScalesParameters {
+  const double* norms;
+  uint16_t* row_scale;
+  uint32_t rows, segment_count;
+  EncodeSegment segments[kEncodeSegments];
+};
+
+inline Shape encode_scales_shape(uint32_t rows) {
+  return {blocks_of(rows, kEncodeThreads / 32), 1, 1, kEncodeThreads, 0};
+}
+
+// encode_codes_d{8,16}: a segment's codes, packed, into rows of row_bytes bytes.
+struct EncodeCodesParameters {
+  EncodeSegment segment;
+  const uint16_t* row_scale;
+  uint8_t* codes;
+  size_t row_bytes;
+};
+
+// At most 65535 rows a launch.
+inline Shape encode_codes_shape(uint32_t rows, uint32_t groups) {
+  return {blocks_of(groups, size_t{kEncodeThreads} * 8), rows, 1, kEncodeThreads, 0};
+}
+
 }  // namespace pyramidion::cuda

@@ -38,7 +38,7 @@ TEST_CASE("cuda decode_rows: floats and halves are the codes' values") {
   Random random(seed);
   PyramidCache cache;
   for (const CodeSetting& setting : code_settings()) {
-    for (size_t columns : {5, 8, 33, 257}) {
+    for (size_t columns : cases<size_t>({33, 5, 8, 257})) {
       INFO("D ", setting.dimension, " K ", setting.pulses, " L ", setting.levels, " columns ", columns);
       const size_t rows = 1 + random.below(7);
       DeviceMatrix matrix(rows, columns, setting, random, cache);

@@ -5,22 +5,12 @@
 
 #include "../pvq/random.h"
 #include "../pvq/reference_decoder.h"
+#include "code_settings.h"
 #include "core/matrix/half.h"
 #include "core/pvq/bit_stream.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/layout.h"
 #include "device_array.h"
-
-struct CodeSetting {
-  int dimension, pulses;
-  size_t levels;
-};
-
-inline std::vector<float> some_levels(size_t count) {
-  std::vector<float> levels;
-  for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
-  return levels;
-}
 
 // One segment. Every valid code may come up, the first and the last more often.
 class DeviceMatrix {
@@ -81,14 +71,3 @@ class DeviceMatrix {
   DeviceArray<uint32_t> quads_;
   DeviceArray<uint16_t> device_scale_;
 };
-
-// Settings that between them take every path: few and many pulses, codes of up to 32 and up to 64 bits. ThreadSanitizer
-// is too slow for all of them.
-inline std::vector<CodeSetting> code_settings() {
-#if defined(__SANITIZE_THREAD__)
-  return {{8, 12, 7}, {16, 24, 7}};
-#else
-  return {{8, 1, 1},   {8, 6, 2},  {8, 12, 7},  {8, 25, 13}, {8, 33, 3},  {8, 128, 9}, {8, 474, 40},
-          {8, 700, 1}, {16, 1, 3}, {16, 11, 3}, {16, 24, 7}, {16, 31, 1}, {16, 36, 9}, {16, 49, 14}};
-#endif
-}
