@@ -152,13 +152,13 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
          InstanceMethod<&LinearObject::scales>("scales"), InstanceMethod<&LinearObject::set_scales>("setScales"),
          InstanceMethod<&LinearObject::scale_gradients>("scaleGradients"),
          InstanceAccessor<&LinearObject::bytes>("bytes"),
-         InstanceAccessor<&LinearObject::device_bytes>("deviceBytes")});
+         InstanceAccessor<&LinearObject::device_bytes>("deviceBytes"), InstanceAccessor<&LinearObject::layout>("layout")});
   }
 
  private:
   static std::shared_ptr<const Linear> build(const Argument& argument) {
     LinearParts parts;
-    const Weights weights = parse_weights(argument["weights"]);
+    const Weights weights = parse_weights(argument["weights"], memory_layout(argument["layout"]));
     if (argument["rotation"].present()) {
       parts.rotation = RotationObject::from(argument["rotation"]);
       if (parts.rotation->width() != weights.columns) {
@@ -191,6 +191,13 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     }
     parts.weights = weights.build(0, weights.rows);
     return std::make_shared<Linear>(std::move(parts));
+  }
+
+  static MemoryLayout memory_layout(const Argument& argument) {
+    if (!argument.present()) return MemoryLayout::compact;
+    const MemoryLayout* layout = find_memory_layout(argument.string());
+    if (layout == nullptr) argument.reject("compact or expanded");
+    return *layout;
   }
 
   static std::unique_ptr<FactorMatrix> factor(const Argument& low_rank, const char* values_name,
@@ -310,6 +317,12 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
 
   // What goes when the object does; a device's memory counts like the process's.
   static int64_t memory(const Linear& linear) { return static_cast<int64_t>(linear.bytes() + linear.device_bytes()); }
+
+  Napi::Value layout(const Napi::CallbackInfo& info) {
+    const PvqMatrix* weights = linear_->pvq();
+    if (weights == nullptr) return info.Env().Undefined();
+    return Napi::String::New(info.Env(), name_of(weights->memory_layout()));
+  }
 
   std::shared_ptr<const Linear> linear_;
 };

@@ -31,13 +31,13 @@ Weights parse_dense(const Argument& weights, const DenseFormat& format, size_t r
           }};
 }
 
-Weights parse_pvq(const Argument& weights, size_t rows, size_t columns) {
+Weights parse_pvq(const Argument& weights, size_t rows, size_t columns, MemoryLayout memory_layout) {
   const PvqLayout layout(columns, pvq_segments(weights["segments"]), shared_pyramids());
   const Span<uint8_t> codes = weights["codes"].array<uint8_t>(checked_product(rows, layout.row_bytes, "weights"));
   const Span<uint16_t> scale = weights["rowScale"].array<uint16_t>(rows);
   return {rows, columns, [=](size_t first, size_t count) {
-            return std::make_unique<PvqMatrix>(count, layout, codes.data + first * layout.row_bytes,
-                                               scale.data + first);
+            return std::make_unique<PvqMatrix>(count, layout, codes.data + first * layout.row_bytes, scale.data + first,
+                                               instruction_set(), memory_layout, &shared_pool());
           }};
 }
 
@@ -75,12 +75,12 @@ Weights parse_mxint(const Argument& weights, size_t rows, size_t columns) {
 
 }  // namespace
 
-Weights parse_weights(const Argument& weights) {
+Weights parse_weights(const Argument& weights, MemoryLayout layout) {
   const Argument format = weights["format"];
   const std::string name = format.string();
   const size_t rows = weights["rows"].integer(1, kMostRows), columns = weights["columns"].integer(1, kMostRows);
   if (const DenseFormat* dense = find_dense_format(name)) return parse_dense(weights, *dense, rows, columns);
-  if (name == "pvq") return parse_pvq(weights, rows, columns);
+  if (name == "pvq") return parse_pvq(weights, rows, columns, layout);
   if (name == "integer") return parse_integer(weights, rows, columns);
   if (name == "mxint") return parse_mxint(weights, rows, columns);
   format.reject("f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q6_k, pvq, integer or mxint");

@@ -6,6 +6,7 @@
 
 #include "addon/arguments.h"
 #include "core/matrix/encoded_matrix.h"
+#include "core/pvq/memory_layout.h"
 
 namespace pyramidion {
 
@@ -15,8 +16,8 @@ struct Weights {
   std::function<std::unique_ptr<EncodedMatrix>(size_t first, size_t count)> build;
 };
 
-// Checks the description and every length in it against the others.
-Weights parse_weights(const Argument& weights);
+// Checks the description and every length in it against the others. layout: of PVQ weights.
+Weights parse_weights(const Argument& weights, MemoryLayout layout = MemoryLayout::compact);
 
 // Upper bounds of rows and columns, which keep every product of two of them exact.
 constexpr size_t kMostRows = size_t{1} << 31;

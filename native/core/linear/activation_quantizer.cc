@@ -18,6 +18,8 @@ class Int8Activations : public ActivationQuantizer {
  public:
   explicit Int8Activations(size_t width) : ActivationQuantizer(width) {}
 
+  bool integers() const override { return true; }
+
   void apply(float* x, size_t tokens, ThreadPool& pool) const override {
     const FloatKernels& kernels = float_kernels();
     pool.parallel_for(tokens, std::max<size_t>(1, kGrainValues / width()), [&](size_t first, size_t last) {

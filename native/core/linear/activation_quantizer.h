@@ -17,6 +17,8 @@ class ActivationQuantizer {
   virtual ~ActivationQuantizer() = default;
 
   size_t width() const { return width_; }
+  // Whether the values are int8 with one scale a token.
+  virtual bool integers() const { return false; }
   // In place on tokens x width(). What is not finite stays so, or raises NOT_FINITE. The result does not depend on the
   // number of threads, nor on the instruction set.
   virtual void apply(float* x, size_t tokens, ThreadPool& pool) const = 0;

@@ -35,6 +35,9 @@ AlignedBuffer<float> pack_rows(const float* x, size_t rows, size_t depth, Thread
 
 }  // namespace
 
+Linear::Linear(LinearParts parts)
+    : parts_(std::move(parts)), integer_(parts_.activations && parts_.activations->integers() ? pvq() : nullptr) {}
+
 size_t Linear::bytes() const {
   size_t total = parts_.weights->bytes() + parts_.bias.size() * sizeof(float);
   if (parts_.a) total += parts_.a->bytes() + parts_.b->bytes();
@@ -53,6 +56,8 @@ void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, Thr
   }
   if (parts_.device) {
     parts_.device->multiply(x, tokens, y);
+  } else if (integer_ != nullptr) {
+    forward_integer(x, tokens, y, pool);
   } else if (tokens <= kFewTokens) {
     forward_few(x, tokens, y, pool);
   } else {

@@ -1,5 +1,6 @@
 // A linear layer over an encoded matrix: y = W q + B (A q) + bias, q = V x as the activations' format holds it, decoded inside
 // the product and never as a whole. One token, or a few, go through the format's fused dot products; many share each decoded tile of rows.
+// PVQ rows with int8 activations are multiplied in integers.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ struct ScaleGradients {
 
 class Linear {
  public:
-  explicit Linear(LinearParts parts) : parts_(std::move(parts)) {}
+  explicit Linear(LinearParts parts);
 
   size_t in_features() const { return parts_.weights->columns(); }
   size_t out_features() const { return parts_.weights->rows(); }
@@ -66,8 +67,11 @@ class Linear {
  private:
   void forward_few(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
   void forward_many(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
+  void forward_integer(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
 
   LinearParts parts_;
+  // The weights, where products are done in integers: of PVQ rows with int8 activations. Null otherwise.
+  const PvqMatrix* integer_;
 };
 
 }  // namespace pyramidion

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/matrix/half.h"
-#include "core/pvq/bit_stream.h"
+#include "cpu/pvq_decode/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -25,62 +25,79 @@ std::vector<float> checked_row_scale(const uint16_t* halves, size_t rows) {
 
 }  // namespace
 
-PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale, InstructionSet set)
+PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
+                     InstructionSet set, MemoryLayout memory_layout, ThreadPool* pool)
     : EncodedMatrix(rows, layout.columns), layout_(std::move(layout)) {
-  codes_.reserve(rows * layout_.row_bytes + pvq_read_ahead);
-  codes_.assign(codes, codes + rows * layout_.row_bytes);
-  codes_.resize(codes_.size() + pvq_read_ahead, 0);
   // The copy is checked, not the original, which another thread may be able to change.
-  const int64_t invalid = first_invalid_row(layout_, codes_.data(), rows);
+  std::vector<uint8_t> copy(rows * layout_.row_bytes + pvq_read_ahead);
+  std::copy_n(codes, rows * layout_.row_bytes, copy.data());
+  const int64_t invalid = first_invalid_row(layout_, copy.data(), rows);
   if (invalid >= 0) {
     throw Error("INVALID_ARGUMENT", "codes must be below levels x N(dimension, pulses) and their padding zero; row " +
                                         std::to_string(invalid) + " is not");
   }
   row_scale_ = checked_row_scale(row_scale, rows);
-  for (const PvqCode& code : layout_.codes) kernels_.push_back(&pvq_decode_kernel(code, set));
+  const uint8_t* segment = copy.data();
+  for (const PvqCode& code : layout_.codes) {
+    segments_.push_back(make_segment_rows(memory_layout, code, segment, layout_.row_bytes, rows, set, pool));
+    segment += code.bytes;
+  }
 }
 
-size_t PvqMatrix::bytes() const { return codes_.size() + row_scale_.size() * sizeof(float); }
+size_t PvqMatrix::bytes() const {
+  size_t total = row_scale_.size() * sizeof(float);
+  for (const auto& segment : segments_) total += segment->bytes();
+  return total;
+}
 
 void PvqMatrix::decode_rows(size_t first, size_t count, float* out, size_t stride) const {
   for (size_t row = first; row < first + count; ++row, out += stride) {
-    const uint8_t* codes = codes_.data() + row * layout_.row_bytes;
-    float* segment = out;
-    for (size_t s = 0; s < kernels_.size(); ++s) {
-      const PvqCode& code = layout_.codes[s];
-      kernels_[s]->decode(code, codes, row_scale_[row], segment);
-      codes += code.bytes;
-      segment += code.columns;
+    float* values = out;
+    for (size_t s = 0; s < segments_.size(); ++s) {
+      segments_[s]->decode(row, row_scale_[row], values);
+      values += layout_.codes[s].columns;
     }
   }
 }
 
 size_t PvqMatrix::prepared_size() const {
   size_t size = 0;
-  for (size_t s = 0; s < kernels_.size(); ++s) size += kernels_[s]->prepared_size(layout_.codes[s]);
+  for (const auto& segment : segments_) size += segment->prepared_size();
   return size;
 }
 
 void PvqMatrix::prepare_vector(const float* x, float* prepared) const {
-  for (size_t s = 0; s < kernels_.size(); ++s) {
-    kernels_[s]->prepare(layout_.codes[s], x, prepared);
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    segments_[s]->prepare(x, prepared);
     x += layout_.codes[s].columns;
-    prepared += kernels_[s]->prepared_size(layout_.codes[s]);
+    prepared += segments_[s]->prepared_size();
   }
 }
 
 void PvqMatrix::row_dots(size_t first, size_t count, const float* prepared, float* y) const {
   for (size_t row = first; row < first + count; ++row) {
-    const uint8_t* codes = codes_.data() + row * layout_.row_bytes;
-    const float* segment = prepared;
+    const float* values = prepared;
     float sum = 0;
-    for (size_t s = 0; s < kernels_.size(); ++s) {
-      const PvqCode& code = layout_.codes[s];
-      sum += kernels_[s]->dot(code, codes, segment);
-      codes += code.bytes;
-      segment += kernels_[s]->prepared_size(code);
+    for (const auto& segment : segments_) {
+      sum += segment->dot(row, values);
+      values += segment->prepared_size();
     }
     y[row - first] = row_scale_[row] * sum;
+  }
+}
+
+void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token,
+                                 size_t token_count, float* y, size_t stride) const {
+  AlignedBuffer<float> lanes(count * token_count * block_groups);
+  std::fill_n(lanes.data(), count * token_count * block_groups, 0.0f);
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    segments_[s]->accumulate(first, count, tokens.segment(s, first_token, token_count), lanes.data());
+  }
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t t = 0; t < token_count; ++t) {
+      const float sum = sum_lanes(lanes.data() + (i * token_count + t) * block_groups);
+      y[t * stride + i] = row_scale_[first + i] * sum * tokens.scale(first_token + t);
+    }
   }
 }
 
@@ -97,8 +114,10 @@ void PvqMatrix::set_scales(const uint16_t* row_scale, const float* levels) {
     check_levels(segment, code.levels.size());
     segment += code.levels.size();
   }
-  for (PvqCode& code : layout_.codes) {
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    PvqCode& code = layout_.codes[s];
     std::copy_n(levels, code.levels.size(), code.levels.begin());
+    segments_[s]->set_levels(levels);
     levels += code.levels.size();
   }
   row_scale_ = std::move(scale);
@@ -107,25 +126,26 @@ void PvqMatrix::set_scales(const uint16_t* row_scale, const float* levels) {
 void PvqMatrix::scale_gradients(size_t first, size_t count, const float* gradient, double* row_scale,
                                 double* levels) const {
   std::vector<float> values(columns());
+  std::vector<uint32_t> chosen;
   for (size_t row = first; row < first + count; ++row, gradient += columns()) {
-    const uint8_t* codes = codes_.data() + row * layout_.row_bytes;
     const float* slope = gradient;
     double total = 0, *segment_levels = levels;
-    for (size_t s = 0; s < kernels_.size(); ++s) {
+    for (size_t s = 0; s < segments_.size(); ++s) {
       const PvqCode& code = layout_.codes[s];
       const size_t dimension = static_cast<size_t>(code.dimension);
       // At a scale of 1: level p / ||p||.
-      kernels_[s]->decode(code, codes, 1, values.data());
+      segments_[s]->decode(row, 1, values.data());
+      chosen.resize(code.groups);
+      segments_[s]->levels_of(row, chosen.data());
       for (size_t g = 0; g < code.groups; ++g) {
         double sum = 0;
         for (size_t i = g * dimension; i < std::min(code.columns, (g + 1) * dimension); ++i) {
           sum += static_cast<double>(slope[i]) * values[i];
         }
         total += sum;
-        const size_t level = read_code(codes, g * code.bits, code.bits) / code.count();
+        const uint32_t level = chosen[g];
         if (code.levels[level] > 0) segment_levels[level] += row_scale_[row] * sum / code.levels[level];
       }
-      codes += code.bytes;
       slope += code.columns;
       segment_levels += code.levels.size();
     }

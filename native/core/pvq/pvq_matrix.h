@@ -6,22 +6,32 @@
 
 #include "core/matrix/encoded_matrix.h"
 #include "core/pvq/pvq_code.h"
-#include "cpu/pvq_decode/dispatch.h"
+#include "core/pvq/segment_rows.h"
 
 namespace pyramidion {
 
 class PvqMatrix : public EncodedMatrix {
  public:
   // codes: rows x layout.row_bytes; row_scale: f16, one a row; both are copied. Throws INVALID_ARGUMENT when a code is
-  // not below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise.
+  // not below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise. pool: of the threads that bring the codes into the memory layout; null: the caller alone does.
   PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
-            InstructionSet set = instruction_set());
+            InstructionSet set = instruction_set(), MemoryLayout memory_layout = MemoryLayout::compact,
+            ThreadPool* pool = nullptr);
+
+  // What the first segment is kept in: the layout asked for, or compact where its code does not have that.
+  MemoryLayout memory_layout() const { return segments_.front()->memory_layout(); }
+  const PvqLayout& layout() const { return layout_; }
 
   size_t bytes() const override;
   void decode_rows(size_t first, size_t count, float* out, size_t stride) const override;
   size_t prepared_size() const override;
   void prepare_vector(const float* x, float* prepared) const override;
   void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
+
+  // y[t * stride + i] = <row first + i, token t> for i < count and the tokens [first_token, first_token + token_count), in integers
+  // (integer_tokens.h). tokens were made for layout().
+  void integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token, size_t token_count,
+                        float* y, size_t stride) const;
 
   // What the decoded values are linear in: the scale of each row, and the levels of all segments one behind the other.
   const std::vector<float>& row_scale() const { return row_scale_; }
@@ -36,10 +46,7 @@ class PvqMatrix : public EncodedMatrix {
 
  private:
   PvqLayout layout_;
-  // One a segment.
-  std::vector<const PvqDecodeKernel*> kernels_;
-  // With pvq_read_ahead bytes at the end.
-  std::vector<uint8_t> codes_;
+  std::vector<std::unique_ptr<SegmentRows>> segments_;
   std::vector<float> row_scale_;
 };
 

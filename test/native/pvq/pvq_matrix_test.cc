@@ -7,62 +7,12 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "random.h"
+#include "random_rows.h"
 #include "reference_decoder.h"
 
 using namespace pyramidion;
 
 namespace {
-
-struct Stored {
-  std::vector<uint8_t> codes;
-  std::vector<uint16_t> row_scale;
-};
-
-// One of two indices where one kind of word of the Barnes-Wall lattice ends and the next begins, or one more pulse goes
-// to the odd coordinates.
-uint64_t barnes_wall_boundary(const BarnesWallTables& tables, Random& random) {
-  const BarnesWallIndex& points = tables.index;
-  uint64_t index = random.below(2) == 0 ? points.zeros_first() : points.ones_first();
-  if (random.below(2) == 0) index = points.offsets()[random.below(points.offsets().size())] * 30 << 7;
-  return std::min(index == 0 ? 0 : index - random.below(2), points.count() - 1);
-}
-
-// Every valid code may come up: uniform ones, the first and last, and points with all pulses in few places.
-Stored random_rows(const PvqLayout& layout, size_t rows, Random& random) {
-  Stored stored;
-  for (size_t row = 0; row < rows; ++row) {
-    stored.row_scale.push_back(float_to_half(random.gaussian()));
-    for (const PvqCode& code : layout.codes) {
-      std::vector<uint64_t> values(code.groups);
-      for (uint64_t& value : values) {
-        const uint64_t level = random.below(code.levels.size());
-        uint64_t index = random.below(code.count());
-        if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
-        if (code.barnes_wall && random.below(4) == 0) index = barnes_wall_boundary(*code.barnes_wall, random);
-        if (random.below(8) == 0) {
-          std::vector<int16_t> point(code.dimension, 0);
-          const int kept = static_cast<int>(random.below(code.pulses + 1));
-          point[random.below(code.dimension)] = static_cast<int16_t>(kept);
-          int16_t& other = point[random.below(code.dimension)];
-          other = static_cast<int16_t>(other == 0 ? kept - code.pulses : code.pulses);
-          if (code.points->contains(point.data())) index = code.points->index_of(point.data());
-        }
-        value = level * code.count() + index;
-      }
-      const size_t start = stored.codes.size();
-      stored.codes.resize(start + code.bytes);
-      pack_codes(values.data(), code.groups, code.bits, stored.codes.data() + start);
-    }
-  }
-  return stored;
-}
-
-std::vector<float> some_levels(size_t count) {
-  std::vector<float> levels;
-  for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
-  return levels;
-}
 
 struct AlignedFloats {
   explicit AlignedFloats(size_t size) : storage(size + 16) {
@@ -74,7 +24,7 @@ struct AlignedFloats {
 
 // Compares both ways of reading a matrix, on every instruction set, with the reference.
 void check_matrix(const PvqLayout& layout, size_t rows, Random& random) {
-  const Stored stored = random_rows(layout, rows, random);
+  const StoredRows stored = random_rows(layout, rows, random);
   const std::vector<double> expected = reference_decode(layout, stored.codes, stored.row_scale);
   const std::vector<float> x = random.gaussians(layout.columns);
   std::vector<float> portable;
@@ -251,7 +201,7 @@ TEST_CASE("a matrix takes other scales and levels, and gives the slopes of a lin
   for (const PvqLayout& layout : layouts) {
     Random random(17);
     const size_t rows = 5, columns = layout.columns;
-    const Stored stored = random_rows(layout, rows, random);
+    const StoredRows stored = random_rows(layout, rows, random);
     PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data());
     const std::vector<float> slope = random.gaussians(rows * columns), levels = matrix.levels();
     const auto value = [&] {

@@ -1,0 +1,27 @@
+// level / ||p||, what a group's integer dot product is multiplied with, for every level and squared norm of a code.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/pvq/pvq_code.h"
+
+namespace pyramidion {
+
+// The factor as defined; padding, which has no pulses, gets 0.
+static inline float group_factor(float level, float squared_norm) {
+  return squared_norm == 0 ? 0 : level / std::sqrt(squared_norm);
+}
+
+struct GroupFactors {
+  explicit GroupFactors(const PvqCode& code);
+
+  // values[l * stride + n] = group_factor(level l, n) for n = 0..K^2; empty where that would be more than max_values.
+  static constexpr size_t max_values = size_t{1} << 20;
+  std::vector<float> values;
+  uint32_t stride;
+};
+
+}  // namespace pyramidion

@@ -1,0 +1,79 @@
+// Inputs of integer products: tokens as int8 with one float scale each, in the order in which the kernels read them.
+//
+// A segment's groups are taken in blocks of 16, a group in each lane; a group's coordinates four at a time (a quad), of
+// which there is one for D <= 4. Of a token, a block holds quad 0 of its 16 groups, then quad 1, and so on; what is not
+// there is zero.
+//
+// The product of a row and a token, the same bits on every processor and for every memory layout:
+//
+//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level / ||p||),   p and q of the group in lane l,
+//   y = row scale * sum of the lanes * token scale,
+//
+// <p, q> an exact integer, products and sums rounded separately, the lanes added in the order of sum_lanes().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/aligned_buffer.h"
+#include "core/parallel/thread_pool.h"
+#include "core/pvq/pvq_code.h"
+
+namespace pyramidion {
+
+constexpr size_t block_groups = 16;
+
+static inline size_t blocks_of(const PvqCode& code) { return (code.groups + block_groups - 1) / block_groups; }
+static inline int quads_of(const PvqCode& code) { return code.dimension < 4 ? 1 : code.dimension / 4; }
+
+// What a kernel is given of a segment.
+struct SegmentTokens {
+  size_t count;
+  // From a token to the next.
+  size_t value_stride, correction_stride;
+  // 64-byte aligned: blocks x quads x 16 x 4.
+  const int8_t* values;
+  // 64-byte aligned: blocks x 16, -8 times the sum of a group's inputs; products with pulses kept as p + 8 begin with it.
+  const int32_t* corrections;
+
+  SegmentTokens slice(size_t first, size_t tokens) const {
+    return {tokens, value_stride, correction_stride, values + first * value_stride,
+            corrections + first * correction_stride};
+  }
+};
+
+class IntegerTokens {
+ public:
+  // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale NaN.
+  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool);
+
+  size_t count() const { return scales_.size(); }
+  float scale(size_t token) const { return scales_[token]; }
+  SegmentTokens segment(size_t index, size_t first, size_t count) const;
+
+ private:
+  // Where a segment's part of a token starts, the end behind the last one; in blocks and in quads of 64 bytes.
+  struct Place {
+    size_t block, quad;
+  };
+  static std::vector<Place> places_of(const PvqLayout& layout);
+  void convert(const PvqLayout& layout, const float* x, size_t token);
+
+  std::vector<Place> places_;
+  std::vector<float> scales_;
+  AlignedBuffer<int8_t> values_;
+  AlignedBuffer<int32_t> corrections_;
+};
+
+// The sum of 16 lanes: halves are added until one is left.
+static inline float sum_lanes(const float* lanes) {
+  float sums[8];
+  for (int i = 0; i < 8; ++i) sums[i] = lanes[i] + lanes[i + 8];
+  for (int half = 4; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+}  // namespace pyramidion

@@ -1,0 +1,25 @@
+#include "cpu/expanded_product/dispatch.h"
+
+namespace pyramidion {
+
+extern const ExpandedProductKernel expanded_product_portable;
+extern const ExpandedProductKernel expanded_product_avx512;
+
+const std::vector<ExpandedProductKernel>& expanded_product_kernels() {
+  static const std::vector<ExpandedProductKernel> kernels = {
+#if defined(__x86_64__)
+      expanded_product_avx512,
+#endif
+      expanded_product_portable,
+  };
+  return kernels;
+}
+
+const ExpandedProductKernel& expanded_product_kernel(const ExpandedRows& rows, InstructionSet set) {
+  for (const ExpandedProductKernel& kernel : expanded_product_kernels()) {
+    if (kernel.instruction_set <= set && kernel.supports(rows)) return kernel;
+  }
+  return expanded_product_kernels().back();
+}
+
+}  // namespace pyramidion

@@ -1,0 +1,60 @@
+// Random matrices of PVQ rows for native tests.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/matrix/half.h"
+#include "core/pvq/bit_stream.h"
+#include "core/pvq/pvq_code.h"
+#include "random.h"
+
+struct StoredRows {
+  std::vector<uint8_t> codes;
+  std::vector<uint16_t> row_scale;
+};
+
+namespace {
+
+using namespace pyramidion;
+
+// Every valid code may come up: uniform ones, the first and last, and points with all pulses in few places.
+StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random) {
+  StoredRows stored;
+  for (size_t row = 0; row < rows; ++row) {
+    stored.row_scale.push_back(float_to_half(random.gaussian()));
+    for (const PvqCode& code : layout.codes) {
+      std::vector<uint64_t> values(code.groups);
+      for (uint64_t& value : values) {
+        const uint64_t level = random.below(code.levels.size());
+        uint64_t index = random.below(code.count());
+        if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
+        // Where one word of the Barnes-Wall lattice ends and the next begins.
+        if (code.barnes_wall && random.below(8) == 0) {
+          index = std::min(code.barnes_wall->index.ones_first(), code.count() - 1) - random.below(2);
+        }
+        if (random.below(8) == 0) {
+          std::vector<int16_t> point(code.dimension, 0);
+          const int kept = static_cast<int>(random.below(code.pulses + 1));
+          point[random.below(code.dimension)] = static_cast<int16_t>(kept);
+          int16_t& other = point[random.below(code.dimension)];
+          other = static_cast<int16_t>(other == 0 ? kept - code.pulses : code.pulses);
+          if (code.points->contains(point.data())) index = code.points->index_of(point.data());
+        }
+        value = level * code.count() + index;
+      }
+      const size_t start = stored.codes.size();
+      stored.codes.resize(start + code.bytes);
+      pack_codes(values.data(), code.groups, code.bits, stored.codes.data() + start);
+    }
+  }
+  return stored;
+}
+
+std::vector<float> some_levels(size_t count) {
+  std::vector<float> levels;
+  for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
+  return levels;
+}
+
+}  // namespace
