@@ -36,6 +36,9 @@ export interface PvqSegment {
   lattice?: Lattice
 }
 
+/** See native/core/pvq/memory_layout.h. */
+export type MemoryLayout = 'compact' | 'expanded'
+
 /** `w = rowScale * level * p / ||p||` for each group; see docs/architecture.md, "PVQ rows". */
 export interface PvqWeights {
   format: 'pvq'
@@ -169,6 +172,8 @@ export interface NativeLinear {
   readonly bytes: number
   /** Bytes of a device's memory; 0 for a layer on the processor. */
   readonly deviceBytes: number
+  /** The layout of PVQ weights: the one asked for, or `compact` where their code does not have that. */
+  readonly layout?: MemoryLayout
 }
 
 /** One a row, and the levels of all segments. */
@@ -209,6 +214,8 @@ export interface LinearParts {
   weights: Weights
   rotation?: NativeRotation
   activations?: NativeActivationQuantizer
+  /** Of PVQ weights. Default `compact`. */
+  layout?: MemoryLayout
   lowRank?: LowRankFactors
   bias?: Float32Array
   /** Made of these weights, correction and bias: what computes their product instead of the processor. */

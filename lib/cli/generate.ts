@@ -1,8 +1,10 @@
 // `pyramidion generate MODEL PROMPT`: streams a completion, or an answer with --chat.
 import { text as readAll } from 'node:stream/consumers'
 import { Command } from 'commander'
+import type { Activations } from '../linear/activations.js'
+import type { Layout } from '../linear/layout.js'
 import { loadModel } from '../model/load-model.js'
-import { integerOption, numberOption, printJson } from './terminal.js'
+import { activationsOption, integerOption, layoutOption, numberOption, printJson } from './terminal.js'
 
 interface Options {
   chat: boolean
@@ -13,6 +15,8 @@ interface Options {
   topP?: number
   seed?: number
   threads?: number
+  activations?: Activations
+  layout?: Layout
   json: boolean
 }
 
@@ -29,11 +33,18 @@ export function generateCommand(signal: AbortSignal): Command {
     .option('--top-p <p>', 'sample among the likeliest tokens that hold this share', numberOption(0, 1))
     .option('--seed <n>', 'seed of the sampler', integerOption(0, 2 ** 32 - 1))
     .option('--threads <n>', 'threads to compute with (default: every core)', integerOption(1, 1024))
+    .option(
+      '--activations <format>',
+      'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
+      activationsOption,
+    )
+    .option('--layout <form>', 'of PVQ codes in memory: compact, expanded or auto (default: auto)', layoutOption)
     .option('--json', 'print one JSON object when done instead of streaming', false)
     .action(async (path: string, prompt: string | undefined, options: Options) => {
       const { maxTokens, temperature, topK, topP, seed } = options
       const input = prompt ?? (await readAll(process.stdin))
-      const model = await loadModel(path, { signal, threads: options.threads })
+      const { threads, activations, layout } = options
+      const model = await loadModel(path, { signal, threads, activations, layout })
       try {
         const settings = { maxTokens, temperature, topK, topP, seed, signal }
         const system = options.system === undefined ? [] : [{ role: 'system', content: options.system }]

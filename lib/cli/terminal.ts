@@ -4,6 +4,7 @@ import { SingleBar } from 'cli-progress'
 import { InvalidArgumentError } from 'commander'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
+import { checkLayout, type Layout } from '../linear/layout.js'
 
 /** A commander parser for a number within [minimum, maximum]. */
 export function numberOption(minimum: number, maximum: number) {
@@ -40,6 +41,16 @@ export function activationsOption(text: string): Activations {
     throw new InvalidArgumentError((error as Error).message)
   }
   return activations
+}
+
+/** A commander parser for {@link Layout}. */
+export function layoutOption(text: string): Layout {
+  try {
+    checkLayout(text as Layout)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+  return text as Layout
 }
 
 /** Reads a text file; errors name the option it came from. */

@@ -12,6 +12,7 @@ import { type Activations, checkActivations } from './activations.js'
 import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
 import { Hessian } from './hessian.js'
+import { checkLayout, type Layout } from './layout.js'
 import { checkCalibrated, DEFAULT_REFITS, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
 import { choosePlace, type DeviceOptions, place } from './placement.js'
 import { checkBias, QuantizedLinear } from './quantized-linear.js'
@@ -51,6 +52,8 @@ export interface QuantizeLinearOptions extends EncodeOptions, DeviceOptions {
   seed?: number
   /** What the layer's inputs are rounded to when it runs. Default `float`. */
   activations?: Activations
+  /** The form the codes have in memory. Default `auto`. */
+  layout?: Layout
   /** outFeatures values, kept as they are. */
   bias?: Float32Array
 }
@@ -77,6 +80,7 @@ export async function quantizeLinear(
   checkMatrix(weight, outFeatures, inFeatures, 'weight')
   checkBias(options.bias, outFeatures)
   checkActivations(options.activations ?? 'float')
+  checkLayout(options.layout ?? 'auto')
   const settings = resolveSettings(outFeatures, inFeatures, options)
   const chosen = await choosePlace(options)
   const dense: DenseWeights = {
@@ -86,8 +90,9 @@ export async function quantizeLinear(
     data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
   }
   const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
-  const { bias, activations } = options
-  return new QuantizedLinear(stored, bias, activations, await place(chosen, { ...stored, bias }, options))
+  const { bias, activations, layout } = options
+  const placement = await place(chosen, { ...stored, bias }, options)
+  return new QuantizedLinear(stored, bias, activations, placement, layout)
 }
 
 /** What is left to do once everything that can be wrong has been checked. */

@@ -5,16 +5,23 @@
 import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
-import { type NativeLinear, native } from '../native.js'
+import { type MemoryLayout, type NativeLinear, native } from '../native.js'
 import { checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import { type Activations, checkActivations, sharedActivationQuantizer } from './activations.js'
+import { checkLayout, chooseLayout, type Layout } from './layout.js'
 import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
 import { choosePlace, type DeviceOptions, type Placement, place } from './placement.js'
 import { sharedRotation } from './rotation.js'
 
 /** Weights that dequantizeAsync decodes before it lets the event loop run. */
 const SLICE_WEIGHTS = 1 << 20
+
+/** Where and how a layer runs. */
+export interface RunOptions extends DeviceOptions {
+  /** The form the codes have in memory. Default `auto`. */
+  layout?: Layout
+}
 
 export class QuantizedLinear {
   readonly outFeatures: number
@@ -37,6 +44,7 @@ export class QuantizedLinear {
     bias?: Float32Array,
     activations: Activations = 'float',
     placement: Placement = { device: 'cpu' },
+    layout: Layout = 'auto',
   ) {
     const { weights, rotation, lowRank } = stored
     this.outFeatures = weights.rows
@@ -51,6 +59,7 @@ export class QuantizedLinear {
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
+      layout: chooseLayout(layout, activations),
       lowRank,
       bias,
       device: placement.product,
@@ -59,8 +68,8 @@ export class QuantizedLinear {
 
   /**
    * The layer whose {@link metadata} and {@link tensors} these are. Everything is checked: throws INVALID_FILE for settings
-   * or values out of range, INVALID_SHAPE for a tensor or bias of another length, INVALID_ARGUMENT for activations there are
-   * not. With a device other than `cpu` also DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY, and UNSUPPORTED_FORMAT for
+   * or values out of range, INVALID_SHAPE for a tensor or bias of another length, INVALID_ARGUMENT for activations or a
+   * layout there are not. With a device other than `cpu` also DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY, and UNSUPPORTED_FORMAT for
    * weights that no kernel multiplies; see {@link DeviceOptions}.
    */
   static async fromTensors(
@@ -68,13 +77,15 @@ export class QuantizedLinear {
     tensors: LinearTensors,
     bias?: Float32Array,
     activations: Activations = 'float',
-    options: DeviceOptions = {},
+    options: RunOptions = {},
   ): Promise<QuantizedLinear> {
     checkActivations(activations)
+    checkLayout(options.layout ?? 'auto')
     const chosen = await choosePlace(options)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    return new QuantizedLinear(stored, bias, activations, await place(chosen, { ...stored, bias }, options))
+    const placement = await place(chosen, { ...stored, bias }, options)
+    return new QuantizedLinear(stored, bias, activations, placement, options.layout)
   }
 
   /** The stored parts as bytes, by suffix: `codes`, `row_scale`, `levels`, `lowrank_a`, ... */
@@ -90,6 +101,16 @@ export class QuantizedLinear {
   /** Rank of the low-rank correction; 0 when there is none. */
   get rank(): number {
     return this.metadata.rank
+  }
+
+  /** The form the codes have in memory: what was asked for, or what `auto` came to. Undefined for weights that are not PVQ. */
+  get layout(): MemoryLayout | undefined {
+    return this.#parts.linear.layout
+  }
+
+  /** Bits a weight of the form in memory: what a product of one token reads. */
+  get bitsInMemory(): number {
+    return (8 * this.memoryBytes) / (this.outFeatures * this.inFeatures)
   }
 
   /** Bytes the weights occupy in memory of the process; on a device, it keeps them for what is not a product. */

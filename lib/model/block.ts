@@ -6,6 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
+import type { Layout } from '../linear/layout.js'
 import { native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
@@ -76,12 +77,13 @@ export class Block {
     layer: number,
     signal?: AbortSignal,
     activations?: Activations,
+    layout?: Layout,
   ): Promise<Block> {
     const { config } = source
     const prefix = `model.layers.${layer}.`
     const vector = (name: string) => readVector(source, prefix + name, signal)
     const linear = (name: ProjectionRole, bias: boolean) =>
-      Projection.load(source, prefix + projections[name], bias, signal, activations)
+      Projection.load(source, prefix + projections[name], bias, signal, activations, layout)
     return new Block(config, layer, {
       attentionNorm: await vector('input_layernorm.weight'),
       query: await linear('query', config.queryKeyValueBias),

@@ -6,6 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ModelSource } from '../checkpoint/model-source.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, storedActivations } from '../linear/activations.js'
+import type { Layout } from '../linear/layout.js'
 import type { Progress } from '../worker/job.js'
 import { Block, type InputHook } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
@@ -26,6 +27,8 @@ export interface Pass {
 export interface LoadOptions {
   /** What the inputs of the blocks' linear layers are rounded to. Default: what the model's folder asks for, else `float`. */
   activations?: Activations
+  /** The form that the blocks' PVQ codes have in memory. Default `auto`. */
+  layout?: Layout
   signal?: AbortSignal
   onProgress?: (progress: Progress) => void
 }
@@ -58,7 +61,7 @@ export class Llama {
     onProgress?.({ done: 1, total, label: 'loading' })
     const blocks: Block[] = []
     for (let layer = 0; layer < source.config.layers; layer++) {
-      blocks.push(await Block.load(source, layer, signal, activations))
+      blocks.push(await Block.load(source, layer, signal, activations, options.layout))
       onProgress?.({ done: layer + 2, total, label: 'loading' })
     }
     return new Llama(ends, blocks, activations)

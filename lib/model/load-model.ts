@@ -6,6 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
+import { checkLayout, type Layout } from '../linear/layout.js'
 import { TurnQueue } from '../worker/turn-queue.js'
 import { type CallOptions, WorkerHost } from '../worker/worker-host.js'
 import { checkedOptions, type GenerationOptions, type GenerationSummary } from './generation-options.js'
@@ -22,6 +23,8 @@ export interface LoadModelOptions extends CallOptions {
    * quantized for, else `float`.
    */
   activations?: Activations
+  /** The form that the PVQ codes of those layers have in memory. Default `auto`. */
+  layout?: Layout
 }
 
 /**
@@ -30,7 +33,7 @@ export interface LoadModelOptions extends CallOptions {
  * NOT_FINITE or ABORTED. A model that is idle does not keep the process alive; dispose() frees it at once.
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { threads, activations, signal, onProgress } = options
+  const { threads, activations, layout, signal, onProgress } = options
   if (typeof path !== 'string' || path === '') {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -41,11 +44,17 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     throw new PyramidionError('INVALID_ARGUMENT', `threads must be a whole number from 1 to 1024, got ${threads}`)
   }
   if (activations !== undefined) checkActivations(activations)
+  if (layout !== undefined) checkLayout(layout)
   const host = new WorkerHost()
   try {
     return new Model(
       host,
-      await host.call<ModelDescription>(service, 'load', { path, threads, activations }, { signal, onProgress }),
+      await host.call<ModelDescription>(
+        service,
+        'load',
+        { path, threads, activations, layout },
+        { signal, onProgress },
+      ),
     )
   } catch (error) {
     await host.dispose('the model')

@@ -7,6 +7,7 @@ import { openModel } from '../checkpoint/open-model.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions, Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
 import type { Activations } from '../linear/activations.js'
+import type { Layout } from '../linear/layout.js'
 import { native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
 import { generate as generateText } from './generate.js'
@@ -45,14 +46,24 @@ export function loadedModel(): LoadedModel {
 }
 
 export async function load(
-  { path, threads, activations }: { path: string; threads?: number; activations?: Activations },
+  {
+    path,
+    threads,
+    activations,
+    layout,
+  }: { path: string; threads?: number; activations?: Activations; layout?: Layout },
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
   const source = await openModel(path)
   try {
     const tokenizer = await source.tokenizer()
-    const model = await Llama.load(source, { activations, signal: context.signal, onProgress: context.progress })
+    const model = await Llama.load(source, {
+      activations,
+      layout,
+      signal: context.signal,
+      onProgress: context.progress,
+    })
     loaded = { path, model, tokenizer, cache: model.newCache() }
     const { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate } = tokenizer
     return {

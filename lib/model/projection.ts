@@ -4,6 +4,7 @@ import type { RotationMetadata } from '../checkpoint/quantized-metadata.js'
 import { readWeights, type StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
+import { chooseLayout, type Layout } from '../linear/layout.js'
 import { sharedRotation } from '../linear/rotation.js'
 import { type DenseFormat, type NativeLinear, type NativeRotation, native } from '../native.js'
 
@@ -15,11 +16,12 @@ export class Projection {
     /** Null when the stored matrix takes inputs as they are. */
     readonly rotation: RotationMetadata | null,
     readonly activations: Activations,
+    private readonly layout: Layout,
     private readonly bias?: Float32Array,
   ) {}
 
   /**
-   * Loads `name.weight`, kept in memory in its stored form, and `name.bias` when asked for. Inputs are rounded to
+   * Loads `name.weight`, kept in memory in its stored form or, where its codes are PVQ, in `layout`, and `name.bias` when asked for. Inputs are rounded to
    * `activations`.
    */
   static async load(
@@ -28,25 +30,33 @@ export class Projection {
     bias: boolean,
     signal?: AbortSignal,
     activations: Activations = 'float',
+    layout: Layout = 'auto',
   ): Promise<Projection> {
     const stored = await readWeights(source, `${name}.weight`, signal)
-    return Projection.#of(stored, activations, bias ? await readVector(source, `${name}.bias`, signal) : undefined)
+    const values = bias ? await readVector(source, `${name}.bias`, signal) : undefined
+    return Projection.#of(stored, activations, layout, values)
   }
 
-  static #of({ weights, rotation, lowRank }: StoredWeights, activations: Activations, bias?: Float32Array): Projection {
+  static #of(
+    { weights, rotation, lowRank }: StoredWeights,
+    activations: Activations,
+    layout: Layout,
+    bias?: Float32Array,
+  ): Projection {
     const linear = new native.Linear({
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
+      layout: chooseLayout(layout, activations),
       lowRank,
       bias,
     })
-    return new Projection(linear, weights.columns, weights.rows, rotation, activations, bias)
+    return new Projection(linear, weights.columns, weights.rows, rotation, activations, layout, bias)
   }
 
   /** The same layer, its bias included, with other weights. */
   withWeights(stored: StoredWeights): Projection {
-    return Projection.#of(stored, this.activations, this.bias)
+    return Projection.#of(stored, this.activations, this.layout, this.bias)
   }
 
   /** y (tokens x out) = W x + bias for x (tokens x in); `prepared`: x went through {@link commonPreparation} already. */

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "addon/environment.h"
 #include "addon/pvq.h"
 #include "core/matrix/dense_matrix.h"
 #include "core/matrix/integer_matrix.h"

@@ -1,4 +1,5 @@
-// Layers whose inputs are rounded to int8: products in integers, in whatever layout the weights have (core/pvq/integer_tokens.h).
+// Layers whose inputs are rounded to int8: products in integers, in whatever layout the weights have
+// (core/pvq/integer_tokens.h).
 #include <algorithm>
 
 #include "core/aligned_buffer.h"

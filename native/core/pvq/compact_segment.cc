@@ -7,7 +7,8 @@ namespace pyramidion {
 CompactSegment::CompactSegment(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows,
                                InstructionSet set)
     : SegmentRows(code), kernel_(pvq_decode_kernel(code, set)), codes_(rows * code.bytes + pvq_read_ahead) {
-  for (size_t row = 0; row < rows; ++row) std::copy_n(codes + row * stride, code.bytes, codes_.data() + row * code.bytes);
+  for (size_t row = 0; row < rows; ++row)
+    std::copy_n(codes + row * stride, code.bytes, codes_.data() + row * code.bytes);
 }
 
 void CompactSegment::levels_of(size_t row, uint32_t* levels) const {
@@ -28,7 +29,8 @@ void CompactSegment::accumulate(size_t first, size_t count, const SegmentTokens&
       for (int i = 0; i < code_.dimension; ++i) square += static_cast<float>(point[i]) * point[i];
       const float factor = group_factor(code_.levels[value / code_.count()], square);
       for (size_t t = 0; t < tokens.count; ++t) {
-        const int8_t* x = tokens.values + t * tokens.value_stride + (g / block_groups * quads * block_groups + g % block_groups) * 4;
+        const int8_t* x =
+            tokens.values + t * tokens.value_stride + (g / block_groups * quads * block_groups + g % block_groups) * 4;
         int dot = 0;
         for (int i = 0; i < code_.dimension; ++i) dot += point[i] * x[i / 4 * 64 + i % 4];
         lanes[((row - first) * tokens.count + t) * block_groups + g % block_groups] += static_cast<float>(dot) * factor;

@@ -120,7 +120,8 @@ class Chunk {
       if (tag_bits_ > 4) tags.push_back(static_cast<uint8_t>(block_.tags[lane]));
       if (tag_bits_ > 8) tags.push_back(static_cast<uint8_t>(block_.tags[lane] >> 8));
     }
-    if (tag_bits_ == 4) tags.insert(tags.end(), reinterpret_cast<uint8_t*>(&nibbles), reinterpret_cast<uint8_t*>(&nibbles + 1));
+    if (tag_bits_ == 4)
+      tags.insert(tags.end(), reinterpret_cast<uint8_t*>(&nibbles), reinterpret_cast<uint8_t*>(&nibbles + 1));
   }
 
   const PvqCode& code_;

@@ -1,13 +1,15 @@
 // The memory layout `expanded` of a segment: the pulses of all groups, four or eight bits each, and a tag a group.
 //
 // A row is a sequence of blocks of 16 groups, one in each lane, in the quads of integer_tokens.h. A block is
-// - narrow: byte i of vector h (64 bytes, quads / 2 of them) holds a pulse of quad 2h in its lower four bits and one of quad
-//   2h + 1 in its upper four, as p + 8. With the Barnes-Wall lattice, whose points are even or odd where their word says so,
-//   they are half pulses, (p - word bit) / 2 + 8;
+// - narrow: byte i of vector h (64 bytes, quads / 2 of them) holds a pulse of quad 2h in its lower four bits and one of
+// quad
+//   2h + 1 in its upper four, as p + 8. With the Barnes-Wall lattice, whose points are even or odd where their word
+//   says so, they are half pulses, (p - word bit) / 2 + 8;
 // - wide, where a pulse does not fit that: quads vectors with a pulse a byte, as p + 128.
 //
-// A group's tag is its level, for the Barnes-Wall lattice 32 level + the number of its word. Tags have 4, 8 or 16 bits; those of
-// four bits stand in the 64 bits of a block at bit 32 (lane % 2) + 4 (lane / 2). Groups beyond the row have no pulses and tag 0.
+// A group's tag is its level, for the Barnes-Wall lattice 32 level + the number of its word. Tags have 4, 8 or 16 bits;
+// those of four bits stand in the 64 bits of a block at bit 32 (lane % 2) + 4 (lane / 2). Groups beyond the row have no
+// pulses and tag 0.
 #pragma once
 
 #include <cstddef>

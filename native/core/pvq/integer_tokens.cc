@@ -85,7 +85,8 @@ void IntegerTokens::convert(const PvqLayout& layout, const float* x, size_t toke
 
 SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) const {
   const size_t value_stride = places_.back().quad * kQuadBytes, correction_stride = places_.back().block * block_groups;
-  return SegmentTokens{scales_.size(), value_stride, correction_stride, values_.data() + places_[index].quad * kQuadBytes,
+  return SegmentTokens{scales_.size(), value_stride, correction_stride,
+                       values_.data() + places_[index].quad * kQuadBytes,
                        corrections_.data() + places_[index].block * block_groups}
       .slice(first, count);
 }

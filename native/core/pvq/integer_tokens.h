@@ -6,8 +6,8 @@
 //
 // The product of a row and a token, the same bits on every processor and for every memory layout:
 //
-//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level / ||p||),   p and q of the group in lane l,
-//   y = row scale * sum of the lanes * token scale,
+//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level / ||p||),   p and q of the group in
+//   lane l, y = row scale * sum of the lanes * token scale,
 //
 // <p, q> an exact integer, products and sums rounded separately, the lanes added in the order of sum_lanes().
 #pragma once
@@ -34,7 +34,8 @@ struct SegmentTokens {
   size_t value_stride, correction_stride;
   // 64-byte aligned: blocks x quads x 16 x 4.
   const int8_t* values;
-  // 64-byte aligned: blocks x 16, -8 times the sum of a group's inputs; products with pulses kept as p + 8 begin with it.
+  // 64-byte aligned: blocks x 16, -8 times the sum of a group's inputs; products with pulses kept as p + 8 begin with
+  // it.
   const int32_t* corrections;
 
   SegmentTokens slice(size_t first, size_t tokens) const {
@@ -45,7 +46,8 @@ struct SegmentTokens {
 
 class IntegerTokens {
  public:
-  // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale NaN.
+  // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale
+  // NaN.
   IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool);
 
   size_t count() const { return scales_.size(); }

@@ -25,8 +25,8 @@ std::vector<float> checked_row_scale(const uint16_t* halves, size_t rows) {
 
 }  // namespace
 
-PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
-                     InstructionSet set, MemoryLayout memory_layout, ThreadPool* pool)
+PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale, InstructionSet set,
+                     MemoryLayout memory_layout, ThreadPool* pool)
     : EncodedMatrix(rows, layout.columns), layout_(std::move(layout)) {
   // The copy is checked, not the original, which another thread may be able to change.
   std::vector<uint8_t> copy(rows * layout_.row_bytes + pvq_read_ahead);

@@ -13,7 +13,8 @@ namespace pyramidion {
 class PvqMatrix : public EncodedMatrix {
  public:
   // codes: rows x layout.row_bytes; row_scale: f16, one a row; both are copied. Throws INVALID_ARGUMENT when a code is
-  // not below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise. pool: of the threads that bring the codes into the memory layout; null: the caller alone does.
+  // not below L N(D,K), a padding bit is set or a scale is not finite. set: for tests; the best available otherwise.
+  // pool: of the threads that bring the codes into the memory layout; null: the caller alone does.
   PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const uint16_t* row_scale,
             InstructionSet set = instruction_set(), MemoryLayout memory_layout = MemoryLayout::compact,
             ThreadPool* pool = nullptr);
@@ -28,8 +29,8 @@ class PvqMatrix : public EncodedMatrix {
   void prepare_vector(const float* x, float* prepared) const override;
   void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
 
-  // y[t * stride + i] = <row first + i, token t> for i < count and the tokens [first_token, first_token + token_count), in integers
-  // (integer_tokens.h). tokens were made for layout().
+  // y[t * stride + i] = <row first + i, token t> for i < count and the tokens [first_token, first_token + token_count),
+  // in integers (integer_tokens.h). tokens were made for layout().
   void integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token, size_t token_count,
                         float* y, size_t stride) const;
 

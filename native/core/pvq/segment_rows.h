@@ -24,8 +24,8 @@ class SegmentRows {
   // Other values for the code's levels.
   virtual void set_levels(const float* levels) = 0;
 
-  // Products with floats, at a row scale of 1: of rows as they are decoded, unless the layout has something better. prepared is
-  // 64-byte aligned; prepared_size() is a multiple of 16.
+  // Products with floats, at a row scale of 1: of rows as they are decoded, unless the layout has something better.
+  // prepared is 64-byte aligned; prepared_size() is a multiple of 16.
   virtual size_t prepared_size() const;
   virtual void prepare(const float* x, float* prepared) const;
   virtual float dot(size_t row, const float* prepared) const;
@@ -39,8 +39,8 @@ class SegmentRows {
   PvqCode code_;
 };
 
-// codes: valid ones of `rows` rows, `stride` bytes apart, which are copied; pvq_read_ahead bytes must be readable behind the
-// last. A layout that the code does not have becomes compact. set: the best instruction set to use.
+// codes: valid ones of `rows` rows, `stride` bytes apart, which are copied; pvq_read_ahead bytes must be readable
+// behind the last. A layout that the code does not have becomes compact. set: the best instruction set to use.
 std::unique_ptr<SegmentRows> make_segment_rows(MemoryLayout layout, const PvqCode& code, const uint8_t* codes,
                                                size_t stride, size_t rows, InstructionSet set, ThreadPool* pool);
 

@@ -1,7 +1,8 @@
-// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI), one in each lane. vpdpbusd multiplies unsigned with signed bytes, so pulses
-// are kept and used with an offset: with u = p + c,
+// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI), one in each lane. vpdpbusd multiplies unsigned with signed
+// bytes, so pulses are kept and used with an offset: with u = p + c,
 //   <p, q> = <u, q> - c sum q        (the tokens come with -8 sum q),
-//   sum p^2 = <u, u - 2c> + D c^2    (u - 2c fits a signed byte for c = 8 and 16; wide pulses, c = 128, are squared as |p|).
+//   sum p^2 = <u, u - 2c> + D c^2    (u - 2c fits a signed byte for c = 8 and 16; wide pulses, c = 128, are squared as
+//   |p|).
 #if defined(__x86_64__)
 // GCC 12 takes the "undefined" vectors inside its own intrinsics for uninitialised variables (bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -64,8 +65,7 @@ inline void read_halves(const uint8_t* pulses, const WordBits& bits, __m512i tag
     const __m512i doubled[2] = {_mm512_slli_epi16(both, 1), _mm512_srli_epi16(both, 3)};
     for (int half = 0; half < 2; ++half) {
       const uint32_t* table = bits.quads[(q + half) % 4];
-      const __m512i odd =
-          _mm512_permutex2var_epi32(_mm512_load_si512(table), tags, _mm512_load_si512(table + 16));
+      const __m512i odd = _mm512_permutex2var_epi32(_mm512_load_si512(table), tags, _mm512_load_si512(table + 16));
       // (doubled & even) | odd
       block.u[q + half] = _mm512_ternarylogic_epi32(doubled[half], even, odd, 0xea);
     }

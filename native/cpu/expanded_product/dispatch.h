@@ -12,8 +12,8 @@ struct ExpandedProductKernel {
   InstructionSet instruction_set;
   // Whether this form handles the rows at all.
   bool (*supports)(const ExpandedRows& rows);
-  // Adds the products of rows [first, first + count) with all tokens to lanes: row x token x 16 (core/pvq/integer_tokens.h).
-  // Every form gives the same floats bit for bit.
+  // Adds the products of rows [first, first + count) with all tokens to lanes: row x token x 16
+  // (core/pvq/integer_tokens.h). Every form gives the same floats bit for bit.
   void (*accumulate)(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes);
 };
 

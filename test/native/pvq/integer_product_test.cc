@@ -13,7 +13,6 @@ using namespace pyramidion;
 
 namespace {
 
-constexpr InstructionSet kSets[] = {InstructionSet::portable, InstructionSet::avx2, InstructionSet::avx512};
 constexpr MemoryLayout kLayouts[] = {MemoryLayout::compact, MemoryLayout::expanded};
 
 // y in double, from the reference's weights and the tokens as int8_activations() rounds them.
@@ -50,7 +49,7 @@ void check_products(const PvqLayout& layout, size_t rows, size_t tokens, Random&
   const IntegerTokens inputs(layout, x.data(), tokens, pool);
   std::vector<float> first_y, first_decoded;
   for (MemoryLayout memory_layout : kLayouts) {
-    for (InstructionSet set : kSets) {
+    for (InstructionSet set : instruction_sets) {
       if (set > supported_instruction_set()) continue;
       INFO("layout ", static_cast<int>(memory_layout), " ", name_of(set));
       const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set, memory_layout, &pool);
@@ -82,11 +81,32 @@ TEST_CASE("integer products agree with the reference, bit for bit among memory l
     size_t levels;
     Lattice lattice = Lattice::integer;
   };
-  for (const Setting& s :
-       {Setting{2, 1, 1}, {2, 5, 3},   {2, 300, 2},  {4, 7, 3},   {4, 127, 17}, {4, 128, 9},  {8, 6, 2},  {8, 12, 7},
-        {8, 25, 13},      {8, 31, 5},  {8, 64, 20},  {8, 7, 300}, {8, 127, 90}, {8, 200, 40}, {16, 1, 3}, {16, 11, 3},
-        {16, 24, 7},      {16, 32, 17}, {16, 49, 14}, {32, 8, 200}, {32, 21, 4}, {16, 20, 2, barnes_wall},
-        {16, 28, 5, barnes_wall}, {16, 40, 8, barnes_wall}, {16, 40, 9, barnes_wall}, {16, 82, 14, barnes_wall}}) {
+  for (const Setting& s : {Setting{2, 1, 1},
+                           {2, 5, 3},
+                           {2, 300, 2},
+                           {4, 7, 3},
+                           {4, 127, 17},
+                           {4, 128, 9},
+                           {8, 6, 2},
+                           {8, 12, 7},
+                           {8, 25, 13},
+                           {8, 31, 5},
+                           {8, 64, 20},
+                           {8, 7, 300},
+                           {8, 127, 90},
+                           {8, 200, 40},
+                           {16, 1, 3},
+                           {16, 11, 3},
+                           {16, 24, 7},
+                           {16, 32, 17},
+                           {16, 49, 14},
+                           {32, 8, 200},
+                           {32, 21, 4},
+                           {16, 20, 2, barnes_wall},
+                           {16, 28, 5, barnes_wall},
+                           {16, 40, 8, barnes_wall},
+                           {16, 40, 9, barnes_wall},
+                           {16, 82, 14, barnes_wall}}) {
     for (size_t columns : {1, 9, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
       const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
@@ -101,7 +121,8 @@ TEST_CASE("integer products of two segments run through both in the same lanes")
   Random random(seed);
   PyramidCache cache;
   for (size_t tokens : {1, 3, 8}) {
-    check_products(PvqLayout(577, {{320, 16, 24, some_levels(7)}, {257, 16, 25, some_levels(5)}}, cache), 4, tokens, random);
+    check_products(PvqLayout(577, {{320, 16, 24, some_levels(7)}, {257, 16, 25, some_levels(5)}}, cache), 4, tokens,
+                   random);
     check_products(PvqLayout(41, {{32, 32, 9, some_levels(3)}, {9, 8, 140, some_levels(9)}}, cache), 4, tokens, random);
     const PvqSegment first = {80, 16, 40, some_levels(8), Lattice::barnes_wall};
     check_products(PvqLayout(121, {first, {41, 8, 25, some_levels(13)}}, cache), 4, tokens, random);

@@ -18,6 +18,15 @@ namespace {
 
 using namespace pyramidion;
 
+// One of two indices where one kind of word of the Barnes-Wall lattice ends and the next begins, or one more pulse goes
+// to the odd coordinates.
+uint64_t barnes_wall_boundary(const BarnesWallTables& tables, Random& random) {
+  const BarnesWallIndex& points = tables.index;
+  uint64_t index = random.below(2) == 0 ? points.zeros_first() : points.ones_first();
+  if (random.below(2) == 0) index = points.offsets()[random.below(points.offsets().size())] * 30 << 7;
+  return std::min(index == 0 ? 0 : index - random.below(2), points.count() - 1);
+}
+
 // Every valid code may come up: uniform ones, the first and last, and points with all pulses in few places.
 StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random) {
   StoredRows stored;
@@ -29,10 +38,7 @@ StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random) {
         const uint64_t level = random.below(code.levels.size());
         uint64_t index = random.below(code.count());
         if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
-        // Where one word of the Barnes-Wall lattice ends and the next begins.
-        if (code.barnes_wall && random.below(8) == 0) {
-          index = std::min(code.barnes_wall->index.ones_first(), code.count() - 1) - random.below(2);
-        }
+        if (code.barnes_wall && random.below(4) == 0) index = barnes_wall_boundary(*code.barnes_wall, random);
         if (random.below(8) == 0) {
           std::vector<int16_t> point(code.dimension, 0);
           const int kept = static_cast<int>(random.below(code.pulses + 1));

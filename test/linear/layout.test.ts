@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { type Activations, type Layout, pvq, QuantizedLinear, quantizeLinear } from '../../dist/index.js'
+import { RandomSource } from '../../dist/model/random-source.js'
+import { expectError } from '../checkpoint/expect-error.js'
+import { randomNormal } from '../model/random-normal.js'
+
+const forms = ['compact', 'expanded'] as const
+
+describe('layout', () => {
+  const [outFeatures, inFeatures, tokens] = [96, 320, 7]
+  const seed = 71
+  const random = new RandomSource(seed)
+  const weight = randomNormal(random, outFeatures * inFeatures)
+  const bias = randomNormal(random, outFeatures)
+  const x = randomNormal(random, tokens * inFeatures)
+  const shape = { outFeatures, inFeatures }
+
+  const load = (layer: QuantizedLinear, layout: Layout, activations: Activations) =>
+    QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), bias, activations, { layout })
+
+  for (const options of [
+    { bits: 3 },
+    { bits: 3.3, lowRank: { method: 'lqer', rank: 8 } },
+    { bits: 2.5, lattice: 'integer' },
+    { bits: 3, lattice: 'barnes-wall' },
+    { bits: 6 },
+  ] as const) {
+    it(`changes no product with int8 inputs, and no weight: ${JSON.stringify(options)} (seed ${seed})`, async () => {
+      const layer = await quantizeLinear(weight, shape, options)
+      const layers = await Promise.all(forms.map(form => load(layer, form, 'int8')))
+      for (const count of [1, 2, tokens]) {
+        const inputs = x.subarray(0, count * inFeatures)
+        const products = layers.map(each => each.forward(inputs, count))
+        for (const product of products) assert.deepEqual(product, products[0])
+        // Many tokens give what each of them gives alone.
+        assert.deepEqual(products[0].subarray(0, outFeatures), layers[0].forward(x.subarray(0, inFeatures)))
+      }
+      for (const each of layers) assert.deepEqual(each.dequantize(), layer.dequantize())
+    })
+  }
+
+  it('takes floats too', async () => {
+    const layer = await quantizeLinear(weight, shape, { bits: 3 })
+    const [compact, expanded] = await Promise.all(forms.map(form => load(layer, form, 'float')))
+    for (const count of [1, tokens]) {
+      const [expected, actual] = [compact, expanded].map(each => each.forward(x.subarray(0, count * inFeatures), count))
+      for (let i = 0; i < expected.length; i++) assert.ok(Math.abs(actual[i] - expected[i]) < 1e-4, `${i}`)
+    }
+  })
+
+  it('shows in the bits that the weights have in memory', async () => {
+    const wide = { outFeatures: 256, inFeatures: 1024 }
+    const layer = await quantizeLinear(randomNormal(random, 256 * 1024), wide, {
+      quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }),
+    })
+    const [compact, expanded] = await Promise.all(
+      forms.map(form => QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), undefined, 'int8', { layout: form })),
+    )
+    assert.equal(compact.layout, 'compact')
+    assert.ok(compact.bitsInMemory > 3 && compact.bitsInMemory < 3.1, `${compact.bitsInMemory}`)
+    assert.equal(expanded.layout, 'expanded')
+    assert.ok(expanded.bitsInMemory > 4.5 && expanded.bitsInMemory < 5, `${expanded.bitsInMemory}`)
+    assert.equal(expanded.memoryBytes, (expanded.bitsInMemory * 256 * 1024) / 8)
+  })
+
+  it('auto is compact for floats and expanded for int8', async () => {
+    const layer = await quantizeLinear(weight, shape, { bits: 3 })
+    assert.equal(layer.layout, 'compact')
+    assert.equal((await load(layer, 'auto', 'int8')).layout, 'expanded')
+    assert.equal((await quantizeLinear(weight, shape, { bits: 3, layout: 'expanded' })).layout, 'expanded')
+  })
+
+  it('refuses what is no layout', async () => {
+    const layer = await quantizeLinear(weight, shape, { bits: 3 })
+    await expectError(() => load(layer, 'dense' as Layout, 'int8'), 'INVALID_ARGUMENT', /layout must be .* got "dense"/)
+    await expectError(
+      () => quantizeLinear(weight, shape, { bits: 3, layout: 4 as never }),
+      'INVALID_ARGUMENT',
+      /layout must be/,
+    )
+  })
+})
