@@ -54,7 +54,9 @@ describe('layout', () => {
       quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }),
     })
     const [compact, expanded] = await Promise.all(
-      forms.map(form => QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), undefined, 'int8', { layout: form })),
+      forms.map(form =>
+        QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), undefined, 'int8', { layout: form }),
+      ),
     )
     assert.equal(compact.layout, 'compact')
     assert.ok(compact.bitsInMemory > 3 && compact.bitsInMemory < 3.1, `${compact.bitsInMemory}`)
