@@ -19,8 +19,9 @@ struct TreeLevel {
   TreeLevel(Nodes nodes, int largest, const std::function<uint64_t(int k, int j)>& offset,
             const std::function<uint64_t(int k)>& half_count);
 
-  // A row k has 2^row_shift > largest entries: offset(k,j) for j <= k, then 2^64 - 1. A root has only the row of its k.
-  int row_shift = 0;
+  // A row k has 2^row_shift > largest entries, 16 at least: offset(k,j) for j <= k, then 2^64 - 1. A root has only the
+  // row of its k.
+  int row_shift = 4;
   std::vector<uint64_t> offsets;
   // count(k) for k = 0..2^row_shift - 1, zero beyond the largest; and 1 / count(k) rounded down enough that a product
   // with it is never above the true quotient.

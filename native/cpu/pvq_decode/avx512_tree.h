@@ -163,25 +163,48 @@ inline __m512i column_entry(const uint32_t* columns, __m512i j, __m512i k) {
   }
 }
 
-// Two nodes of dimension 8 side by side, so that one's searches fill the other's waits. The first three steps look a
-// column j up by k in registers, the others gather.
+template <int Width, int Step, int Last>
+inline void search_in_registers(const uint32_t* columns, __m512i k, Search& search) {
+  const __m512i t = _mm512_or_si512(search.j, _mm512_set1_epi32(Step));
+  search.step(t, column_entry<Width, Step>(columns, search.j, k));
+  if constexpr (Step > Last) search_in_registers<Width, Step / 2, Last>(columns, k, search);
+}
+
+// Two nodes of dimension 8 side by side, so that one's searches fill the other's waits. The first steps look a column j
+// up by k in registers, the others gather.
 template <int Width>
 inline void search_columns(const uint32_t* const (&columns)[2], const __m512i (&k)[2], Search (&search)[2]) {
-  constexpr int third = Width / 8;
-  for (int node = 0; node < 2; ++node) {
-    Search& s = search[node];
-    const uint32_t* entries = columns[node];
-    s.step(_mm512_set1_epi32(4 * third), column_entry<Width, 4 * third>(entries, s.j, k[node]));
-    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(2 * third)), column_entry<Width, 2 * third>(entries, s.j, k[node]));
-    s.step(_mm512_or_si512(s.j, _mm512_set1_epi32(third)), column_entry<Width, third>(entries, s.j, k[node]));
-  }
-  for (int step = third / 2; step > 0; step /= 2) {
+  // The last step in registers: one more, and permutations take as long as a gather.
+  constexpr int last = Width == 32 ? 2 : 8;
+  for (int node = 0; node < 2; ++node)
+    search_in_registers<Width, Width / 2, last>(columns[node], k[node], search[node]);
+  for (int step = last / 2; step > 0; step /= 2) {
     for (int node = 0; node < 2; ++node) {
       const __m512i t = _mm512_or_si512(search[node].j, _mm512_set1_epi32(step));
       const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(t, _mm512_set1_epi32(Width)), k[node]);
       search[node].step(t, _mm512_i32gather_epi32(place, columns[node], 4));
     }
   }
+}
+
+// Entries of a table of 64-bit numbers, 16 or more: by permutations where those are few, as gathers cost more.
+inline Wide read_wide(const void* table, size_t size, __m512i place) {
+  const __m256i low = _mm512_castsi512_si256(place), high = _mm512_extracti64x4_epi64(place, 1);
+  if (size > 64) return {_mm512_i32gather_epi64(low, table, 8), _mm512_i32gather_epi64(high, table, 8)};
+  const __m512i* entries = static_cast<const __m512i*>(table);
+  const Wide places = {_mm512_cvtepu32_epi64(low), _mm512_cvtepu32_epi64(high)};
+  const auto read_16 = [&](size_t first, __m512i at) {
+    return _mm512_permutex2var_epi64(_mm512_loadu_si512(entries + first / 8), at,
+                                     _mm512_loadu_si512(entries + first / 8 + 1));
+  };
+  Wide found = {read_16(0, places.low), read_16(0, places.high)};
+  for (size_t first = 16; first < size; first += 16) {
+    const __m512i from = _mm512_set1_epi64(static_cast<long long>(first));
+    found.low = _mm512_mask_mov_epi64(found.low, _mm512_cmpge_epu64_mask(places.low, from), read_16(first, places.low));
+    found.high =
+        _mm512_mask_mov_epi64(found.high, _mm512_cmpge_epu64_mask(places.high, from), read_16(first, places.high));
+  }
+  return found;
 }
 
 // Pulses and indices of a wide node's halves.
@@ -195,14 +218,10 @@ inline Halves divide_wide(const TreeLevel& level, __m512i k, __m512i j, const Wi
   Halves halves;
   halves.pulses[0] = j;
   halves.pulses[1] = _mm512_sub_epi32(k, j);
-  const auto divide_half = [&level](__m256i right, __m512i value, __m512i* remainder) {
-    const __m512i count = _mm512_i32gather_epi64(right, level.half_counts.data(), 8);
-    const __m512d reciprocal = _mm512_i32gather_pd(right, level.half_reciprocals.data(), 8);
-    return divide(value, count, reciprocal, remainder);
-  };
-  const __m512i right = halves.pulses[1];
-  halves.index[0].low = divide_half(_mm512_castsi512_si256(right), rest.low, &halves.index[1].low);
-  halves.index[0].high = divide_half(_mm512_extracti64x4_epi64(right, 1), rest.high, &halves.index[1].high);
+  const Wide count = read_wide(level.half_counts.data(), level.half_counts.size(), halves.pulses[1]);
+  const Wide reciprocal = read_wide(level.half_reciprocals.data(), level.half_reciprocals.size(), halves.pulses[1]);
+  halves.index[0] = {divide(rest.low, count.low, _mm512_castsi512_pd(reciprocal.low), &halves.index[1].low),
+                     divide(rest.high, count.high, _mm512_castsi512_pd(reciprocal.high), &halves.index[1].high)};
   return halves;
 }
 
@@ -215,9 +234,7 @@ inline __m512i leading_bits(const TreeLevel& level, const Wide& index) {
 // equal, too large. row: where the node's offsets start.
 inline Halves split_at(const TreeLevel& level, __m512i row, __m512i k, __m512i j, const Wide& index) {
   for (;;) {
-    const __m512i place = _mm512_add_epi32(row, j);
-    const Wide offset = {_mm512_i32gather_epi64(_mm512_castsi512_si256(place), level.offsets.data(), 8),
-                         _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(place, 1), level.offsets.data(), 8)};
+    const Wide offset = read_wide(level.offsets.data(), level.offsets.size(), _mm512_add_epi32(row, j));
     const auto above = static_cast<__mmask16>(_mm512_cmpgt_epu64_mask(offset.low, index.low) |
                                               _mm512_cmpgt_epu64_mask(offset.high, index.high) << 8);
     if (above == 0) {
