@@ -68,6 +68,9 @@ struct PackedPoints {
 };
 
 class BarnesWallDecoder {
+  // Groups that are sorted at a time.
+  static constexpr size_t block_groups = 128;
+
  public:
   explicit BarnesWallDecoder(const BarnesWallTables& tables)
       : tables_(tables), halved_(*tables.halved), odd_(*tables.odd_quads), spare_(tables.index.spare()) {
@@ -88,21 +91,26 @@ class BarnesWallDecoder {
     const LevelReader levels(code);
     Queue queues[kinds];
     BarnesWallGroups groups;
-    for (size_t g = 0; g < code.groups; g += lanes, codes += 2 * code.bits) {
-      const size_t count = code.groups - g;
-      Wide index;
-      const __m512 level = levels.read(reader.read(codes, count), &index);
-      auto left = static_cast<__mmask16>(count >= lanes ? 0xffff : (1u << count) - 1);
-      for (int kind = 0; kind < kinds; ++kind) {
-        const __mmask16 chosen = left & (kind == others ? 0xffff : spans_[kind].holds(index));
-        left = static_cast<__mmask16>(left & ~chosen);
-        if (chosen == 0) continue;
-        queues[kind].push(chosen, index, level, static_cast<uint32_t>(g));
-        if (queues[kind].count >= lanes) decode(kind, queues[kind], groups, sink);
+    for (size_t block = 0; block < code.groups; block += block_groups) {
+      // In loops of their own, reading and decoding overlap with themselves.
+      for (size_t g = block; g < code.groups && g < block + block_groups; g += lanes, codes += 2 * code.bits) {
+        const size_t count = code.groups - g;
+        Wide index;
+        const __m512 level = levels.read(reader.read(codes, count), &index);
+        auto left = static_cast<__mmask16>(count >= lanes ? 0xffff : (1u << count) - 1);
+        for (int kind = 0; kind < kinds; ++kind) {
+          const __mmask16 chosen = left & (kind == others ? 0xffff : spans_[kind].holds(index));
+          left = static_cast<__mmask16>(left & ~chosen);
+          queues[kind].push(chosen, index, level, static_cast<uint32_t>(g));
+        }
       }
-    }
-    for (int kind = 0; kind < kinds; ++kind) {
-      if (queues[kind].count > 0) decode(kind, queues[kind], groups, sink);
+      const bool last = block + block_groups >= code.groups;
+      for (int kind = 0; kind < kinds; ++kind) {
+        Queue& queue = queues[kind];
+        size_t first = 0;
+        for (; first + (last ? 1 : lanes) <= queue.count; first += lanes) decode(kind, queue, first, groups, sink);
+        queue.drop(first);
+      }
     }
   }
 
@@ -121,11 +129,12 @@ class BarnesWallDecoder {
     }
   };
 
-  // Groups of one kind, waiting for others.
+  // Groups of one kind, waiting to be 16.
   struct Queue {
-    uint64_t index[2 * lanes];
-    float level[2 * lanes];
-    uint32_t place[2 * lanes];
+    static constexpr size_t capacity = block_groups + 2 * lanes;
+    uint64_t index[capacity];
+    float level[capacity];
+    uint32_t place[capacity];
     size_t count = 0;
 
     void push(__mmask16 chosen, const Wide& indices, __m512 levels, uint32_t first_place) {
@@ -139,20 +148,23 @@ class BarnesWallDecoder {
       count += static_cast<size_t>(__builtin_popcount(chosen));
     }
 
-    // Takes up to 16 groups out; returns their indices, and `otherwise` in the lanes that are left over.
-    Wide pop(BarnesWallGroups& groups, uint64_t otherwise) {
-      groups.count = count < lanes ? count : lanes;
+    // Up to 16 groups from `first` on; returns their indices, and `otherwise` in the lanes that are left over.
+    Wide read(size_t first, BarnesWallGroups& groups, uint64_t otherwise) const {
+      groups.count = count - first < lanes ? count - first : lanes;
       const auto real = static_cast<__mmask16>((1u << groups.count) - 1);
       const __m512i other = _mm512_set1_epi64(static_cast<long long>(otherwise));
-      const Wide indices = {_mm512_mask_loadu_epi64(other, static_cast<__mmask8>(real), index),
-                            _mm512_mask_loadu_epi64(other, static_cast<__mmask8>(real >> 8), index + lanes / 2)};
-      groups.levels = _mm512_maskz_loadu_ps(real, level);
-      _mm512_store_si512(groups.places, _mm512_maskz_loadu_epi32(real, place));
-      count -= groups.count;
-      memmove(index, index + lanes, count * sizeof(index[0]));
-      memmove(level, level + lanes, count * sizeof(level[0]));
-      memmove(place, place + lanes, count * sizeof(place[0]));
-      return indices;
+      groups.levels = _mm512_maskz_loadu_ps(real, level + first);
+      _mm512_store_si512(groups.places, _mm512_maskz_loadu_epi32(real, place + first));
+      return {_mm512_mask_loadu_epi64(other, static_cast<__mmask8>(real), index + first),
+              _mm512_mask_loadu_epi64(other, static_cast<__mmask8>(real >> 8), index + first + lanes / 2)};
+    }
+
+    // Forgets the first groups, all but 15 or fewer.
+    void drop(size_t first) {
+      count = first < count ? count - first : 0;
+      memcpy(index, index + first, lanes * sizeof(index[0]));
+      memcpy(level, level + first, lanes * sizeof(level[0]));
+      memcpy(place, place + first, lanes * sizeof(place[0]));
     }
   };
 
@@ -163,8 +175,8 @@ class BarnesWallDecoder {
   }
 
   template <class Sink>
-  void decode(int kind, Queue& queue, BarnesWallGroups& groups, Sink& sink) const {
-    const Wide in_order = queue.pop(groups, spans_[kind].first);
+  void decode(int kind, const Queue& queue, size_t first, BarnesWallGroups& groups, Sink& sink) const {
+    const Wide in_order = queue.read(first, groups, spans_[kind].first);
     if (kind == others) {
       decode_portably(in_order, groups);
     } else {
