@@ -94,6 +94,16 @@ constexpr unsigned kGemvThreads = 128;
 
 inline Shape gemv_shape(uint32_t rows) { return {quads(rows), 1, 1, kGemvThreads, 0}; }
 
+// decode_gemm_d{8,16}_w{32,64}_{f16,i8}: the same for many tokens, on the tensor cores.
+using GemmParameters = GemvParameters;
+
+constexpr unsigned kGemmThreads = 128;
+constexpr unsigned kGemmRows = 64, kGemmTokens = 64;
+
+inline Shape gemm_shape(uint32_t rows, uint32_t tokens) {
+  return {blocks_of(rows, kGemmRows), blocks_of(tokens, kGemmTokens), 1, kGemmThreads, 0};
+}
+
 // decode_rows_d{8,16}_w{32,64}_{f32,f16}: rows [first_row, first_row + row_count) of a segment as values.
 struct DecodeParameters {
   SegmentWeights weights;
@@ -204,5 +214,89 @@ struct EncodeCodesParameters {
 inline Shape encode_codes_shape(uint32_t rows, uint32_t groups) {
   return {blocks_of(groups, size_t{kEncodeThreads} * 8), rows, 1, kEncodeThreads, 0};
 }
+
+// hessian_add: sums (width x width, lower triangle) += sum over tokens of weight x x'.
+struct HessianParameters {
+  // tokens x width.
+  const float* x;
+  // One a token, or null for ones.
+  const float* weights;
+  double* sums;
+  uint32_t tokens, width;
+};
+
+constexpr unsigned kHessianThreads = 256;
+constexpr uint32_t kHessianTile = 64;
+
+inline Shape hessian_shape(uint32_t width) {
+  const unsigned tiles = blocks_of(width, kHessianTile);
+  return {tiles * (tiles + 1) / 2, 1, 1, kHessianThreads, 0};
+}
+
+// Calibrated rounding: as GuidedGroup and GuidedRows of native/cpu/guided_rounding/dispatch.h, on the device and with
+// all rows of the matrix (or as many as one likes) where the CPU has lanes. Columns are those in the order of rounding.
+//
+// A sweep: for each block of consecutive groups of one dimension, guided_round, then guided_couple to the columns
+// behind the block (feedback) or to all but the block's (coordinate descent), with changes =
+// GuidedRoundParameters::changes. Accumulators before the first sweep of coordinate descent, and the products for
+// guided_refit: guided_couple with all columns' differences, or targets, as the changes, onto zeros.
+struct GuidedGroup {
+  uint32_t first_column, pulses, level_count;
+  const float *levels, *metric, *inverse;
+};
+
+// Column after column (group after group), `count` rows beside each other.
+struct GuidedRows {
+  const float* targets;
+  float *differences, *accumulators;
+  float* scales;
+  int16_t* points;
+  uint16_t* levels;
+  uint32_t count;
+};
+
+// guided_round_d{8,16}: groups first_group .. last_group - 1, whose columns are first_column .. last_column - 1.
+struct GuidedRoundParameters {
+  const GuidedGroup* groups;
+  GuidedRows rows;
+  // columns x columns: the factor R for feedback, H for coordinate descent.
+  const float* coupling;
+  // (last_column - first_column) x rows: what the block changed of the differences.
+  float* changes;
+  uint32_t columns, first_group, last_group, first_column, last_column;
+  // Pulse moves a group, at most; whether groups start at the Euclidean search's point; whether errors go to columns
+  // before, too.
+  uint32_t moves, start, backward;
+};
+
+constexpr unsigned kGuidedThreads = 64;
+
+inline Shape guided_round_shape(uint32_t rows) { return {blocks_of(rows, kGuidedThreads), 1, 1, kGuidedThreads, 0}; }
+
+// guided_couple: adds the changes of columns first_change .. first_change + change_count - 1 to the accumulators of all
+// columns but skip_first .. skip_first + skip_count - 1.
+struct GuidedCoupleParameters {
+  const float *changes, *coupling;
+  float* accumulators;
+  uint32_t row_count, columns, first_change, change_count, skip_first, skip_count;
+};
+
+constexpr unsigned kCoupleThreads = 256;
+constexpr unsigned kCoupleTile = 64;
+
+// couples: how many columns, at least one.
+inline Shape guided_couple_shape(uint32_t rows, uint32_t couples) {
+  return {blocks_of(couples, kCoupleTile), blocks_of(rows, kCoupleTile), 1, kCoupleThreads, 0};
+}
+
+// guided_refit: row scales, and what follows from them for differences and accumulators. empty: rows of zeros, one byte
+// each.
+struct GuidedRefitParameters {
+  GuidedRows rows;
+  // H w, columns x rows.
+  const float* products;
+  const uint8_t* empty;
+  uint32_t columns;
+};
 
 }  // namespace pyramidion::cuda

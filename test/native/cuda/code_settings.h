@@ -25,8 +25,21 @@ std::vector<Case> cases(std::vector<Case> all, size_t few = 1) {
 
 // Few and many pulses, codes of up to 32 and up to 64 bits.
 inline std::vector<CodeSetting> code_settings() {
-  return {{8, 1, 1},   {8, 6, 2},  {8, 12, 7},  {8, 25, 13}, {8, 33, 3},  {8, 128, 9}, {8, 474, 40},
-          {8, 700, 1}, {16, 1, 3}, {16, 11, 3}, {16, 31, 1}, {16, 36, 9}, {16, 49, 14}};
+  return cases<CodeSetting>({{8, 12, 7},
+                             {16, 24, 7},
+                             {8, 1, 1},
+                             {8, 6, 2},
+                             {8, 25, 13},
+                             {8, 33, 3},
+                             {8, 128, 9},
+                             {8, 474, 40},
+                             {8, 700, 1},
+                             {16, 1, 3},
+                             {16, 11, 3},
+                             {16, 31, 1},
+                             {16, 36, 9},
+                             {16, 49, 14}},
+                            2);
 }
 
 inline std::vector<float> some_levels(size_t count) {

@@ -1,0 +1,170 @@
+// Calibrated rounding of PVQ rows (native/cpu/guided_rounding/dispatch.h), blocked: guided_round takes the groups of a
+// block one after another, a row of the matrix a thread, and feeds their errors back inside the block; guided_couple
+// then feeds the block's errors back to all other columns, a matrix product. Every accumulator takes its terms in the
+// order of the CPU's kernels, products and sums rounded one by one, so that the points are theirs, bit for bit.
+// guided_refit fits the row scales between sweeps.
+#include "cuda/kernels/guided_group.cuh"
+
+namespace pyramidion::cuda {
+
+// Adds what a change of a group's columns contributes to the accumulators of the block's columns from `first` on.
+template <int D>
+__device__ __forceinline__ void couple_inside(const GuidedRoundParameters& p, const GuidedGroup& group, uint32_t row,
+                                              uint32_t first, const float* change) {
+  for (uint32_t column = first; column < p.last_column; ++column) {
+    float* accumulator = p.rows.accumulators + static_cast<size_t>(column) * p.rows.count + row;
+    float sum = *accumulator;
+#pragma unroll
+    for (int i = 0; i < D; ++i) {
+      sum += change[i] * __ldg(p.coupling + static_cast<size_t>(group.first_column + i) * p.columns + column);
+    }
+    *accumulator = sum;
+  }
+}
+
+template <int D>
+__device__ __forceinline__ void round_group(const GuidedRoundParameters& p, const GuidedGroup& group, uint32_t number,
+                                            uint32_t row) {
+  const GuidedRows& rows = p.rows;
+  const size_t count = rows.count, first = static_cast<size_t>(group.first_column) * count + row;
+  float w[D], d[D], a[D], aim[D];
+#pragma unroll
+  for (int i = 0; i < D; ++i) {
+    w[i] = rows.targets[first + i * count];
+    d[i] = rows.differences[first + i * count];
+    a[i] = rows.accumulators[first + i * count];
+  }
+#pragma unroll
+  for (int j = 0; j < D; ++j) {
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < D; ++i) sum += a[i] * __ldg(group.inverse + i * D + j);
+    aim[j] = sum + (w[j] - d[j]);
+  }
+
+  GuidedSearch<D> search(group, aim, rows.scales[row]);
+  if (p.start != 0) {
+    search_point<D>(aim, static_cast<int>(group.pulses), search.p);
+  } else {
+#pragma unroll
+    for (int i = 0; i < D; ++i) search.p[i] = static_cast<float>(rows.points[first + i * count]);
+  }
+  search.start();
+#pragma unroll 1
+  for (uint32_t move = 0; move < p.moves && search.move_best_pulse(); ++move) {
+  }
+
+  float change[D];
+#pragma unroll
+  for (int i = 0; i < D; ++i) {
+    const float difference = w[i] - search.multiplier * search.p[i];
+    change[i] = difference - d[i];
+    rows.differences[first + i * count] = difference;
+    rows.points[first + i * count] = static_cast<int16_t>(search.p[i]);
+    p.changes[static_cast<size_t>(group.first_column - p.first_column + i) * count + row] = change[i];
+  }
+  rows.levels[static_cast<size_t>(number) * count + row] = static_cast<uint16_t>(search.level_index);
+  couple_inside<D>(p, group, row, p.backward != 0 ? p.first_column : group.first_column + D, change);
+}
+
+template <int D>
+__device__ __forceinline__ void guided_round(const GuidedRoundParameters& p) {
+  const uint32_t row = blockIdx.x * kGuidedThreads + threadIdx.x;
+  if (row >= p.rows.count) return;
+#pragma unroll 1
+  for (uint32_t number = p.first_group; number < p.last_group; ++number) {
+    const GuidedGroup group = p.groups[number];
+    round_group<D>(p, group, number, row);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_round_d8(GuidedRoundParameters p) {
+  guided_round<8>(p);
+}
+extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_round_d16(GuidedRoundParameters p) {
+  guided_round<16>(p);
+}
+
+// accumulators(column, row) += sum_k changes(k, row) coupling(k, column), k in order. A block takes 64 columns of 64
+// rows, a thread 4 x 4.
+extern "C" __global__ void __launch_bounds__(kCoupleThreads) guided_couple(GuidedCoupleParameters p) {
+  constexpr uint32_t step = 16;
+  SHARED_VARIABLE(float[step][kCoupleTile], coupling);
+  SHARED_VARIABLE(float[step][kCoupleTile], changes);
+  // Blocks count the columns to couple, those left out skipped.
+  const auto column_at = [&](uint32_t place) { return place < p.skip_first ? place : place + p.skip_count; };
+  const uint32_t first_place = blockIdx.x * kCoupleTile, first_row = blockIdx.y * kCoupleTile;
+  const uint32_t places = p.columns - p.skip_count;
+  const uint32_t tile_column = threadIdx.x / 16 * 4, tile_row = threadIdx.x % 16 * 4;
+
+  float sums[4][4];
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+#pragma unroll
+    for (uint32_t j = 0; j < 4; ++j) {
+      const uint32_t place = first_place + tile_column + i, row = first_row + tile_row + j;
+      const bool live = place < places && row < p.row_count;
+      sums[i][j] = live ? p.accumulators[static_cast<size_t>(column_at(place)) * p.row_count + row] : 0;
+    }
+  }
+  for (uint32_t first = 0; first < p.change_count; first += step) {
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < step * kCoupleTile; i += kCoupleThreads) {
+      const uint32_t k = i / kCoupleTile, at = i % kCoupleTile;
+      const bool within = first + k < p.change_count;
+      const size_t change = p.first_change + first + k;
+      coupling[k][at] = within && first_place + at < places
+                            ? __ldg(p.coupling + change * p.columns + column_at(first_place + at))
+                            : 0;
+      changes[k][at] = within && first_row + at < p.row_count
+                           ? p.changes[static_cast<size_t>(first + k) * p.row_count + first_row + at]
+                           : 0;
+    }
+    __syncthreads();
+    const uint32_t count = p.change_count - first < step ? p.change_count - first : step;
+    for (uint32_t k = 0; k < count; ++k) {
+#pragma unroll
+      for (uint32_t i = 0; i < 4; ++i) {
+#pragma unroll
+        for (uint32_t j = 0; j < 4; ++j) sums[i][j] += changes[k][tile_row + j] * coupling[k][tile_column + i];
+      }
+    }
+  }
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+#pragma unroll
+    for (uint32_t j = 0; j < 4; ++j) {
+      const uint32_t place = first_place + tile_column + i, row = first_row + tile_row + j;
+      if (place >= places || row >= p.row_count) continue;
+      p.accumulators[static_cast<size_t>(column_at(place)) * p.row_count + row] = sums[i][j];
+    }
+  }
+}
+
+// The scale of least error for the points and levels at hand, GuidedPlan::Block::refit_scales of guided_encoder.cc; a
+// thread a row.
+extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_refit(GuidedRefitParameters p) {
+  const GuidedRows& rows = p.rows;
+  const uint32_t row = blockIdx.x * kGuidedThreads + threadIdx.x;
+  if (row >= rows.count || p.empty[row] != 0) return;
+  double linear = 0, square = 0;
+  for (uint32_t column = 0; column < p.columns; ++column) {
+    const size_t at = static_cast<size_t>(column) * rows.count + row;
+    const double q = static_cast<double>(rows.targets[at]) - rows.differences[at];
+    linear += q * rows.accumulators[at];
+    square += q * (static_cast<double>(p.products[at]) - rows.accumulators[at]);
+  }
+  if (!(square > 0)) return;
+  const float before = rows.scales[row];
+  const float scale = __half2float(__float2half_rn(static_cast<float>(before * (1 + linear / square))));
+  if (!(scale > 0) || !(scale <= 65504.0f)) return;
+  const float change = scale / before - 1;
+  for (uint32_t column = 0; column < p.columns; ++column) {
+    const size_t at = static_cast<size_t>(column) * rows.count + row;
+    rows.differences[at] -= change * (rows.targets[at] - rows.differences[at]);
+    rows.accumulators[at] -= change * (p.products[at] - rows.accumulators[at]);
+  }
+  rows.scales[row] = scale;
+}
+
+}  // namespace pyramidion::cuda
