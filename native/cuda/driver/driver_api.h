@@ -51,6 +51,7 @@ constexpr unsigned CU_STREAM_NON_BLOCKING = 1;
   X(cuMemFreeHost, void* pointer)                                                                             \
   X(cuMemcpyHtoDAsync_v2, CUdeviceptr to, const void* from, size_t bytes, CUstream stream)                    \
   X(cuMemcpyDtoHAsync_v2, void* to, CUdeviceptr from, size_t bytes, CUstream stream)                          \
+  X(cuMemcpyDtoDAsync_v2, CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)                    \
   X(cuStreamCreate, CUstream* stream, unsigned flags)                                                         \
   X(cuStreamSynchronize, CUstream stream)                                                                     \
   X(cuStreamDestroy_v2, CUstream stream)                                                                      \

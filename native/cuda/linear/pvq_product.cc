@@ -10,9 +10,6 @@
 namespace pyramidion::cuda {
 namespace {
 
-// Tokens that one launch takes.
-constexpr size_t kMostTokens = 8;
-
 // Inputs of a token in floats; a multiple of 16, as Activations wants it.
 size_t padded(size_t columns) { return (columns + 15) / 16 * 16; }
 
@@ -104,40 +101,44 @@ void PvqProduct::multiply(const float* x, size_t tokens, float* y) const {
     for (size_t t = 0; t < count; ++t) std::copy_n(x + (first + t) * columns_, columns_, inputs + t * stride);
     lane->stream.upload(lane->inputs.device(), inputs, input_bytes);
 
-    LowRankUp up = up_;
+    const float* projected = nullptr;
     if (rank > 0) {
       lane->projected.reserve(count * rank * sizeof(float));
-      float* projected = lane->projected.host<float>();
-      for (size_t t = 0; t < count; ++t) a_->row_dots(0, rank, inputs + t * stride, projected + t * rank);
-      lane->stream.upload(lane->projected.device(), projected, count * rank * sizeof(float));
-      up.projected = lane->projected.device_as<const float>();
+      float* values = lane->projected.host<float>();
+      for (size_t t = 0; t < count; ++t) a_->row_dots(0, rank, inputs + t * stride, values + t * rank);
+      lane->stream.upload(lane->projected.device(), values, count * rank * sizeof(float));
+      projected = lane->projected.device_as<const float>();
     }
-
-    const float* segment_inputs = lane->inputs.device_as<const float>();
-    for (size_t s = 0; s < segments_.size(); ++s) {
-      const SegmentWeights& weights = segments_[s];
-      GemvParameters parameters{};
-      parameters.weights = weights;
-      parameters.x = {segment_inputs, nullptr, static_cast<uint32_t>(stride)};
-      // Once a row, whatever the number of segments.
-      if (s == 0) {
-        parameters.up = up;
-        parameters.bias = bias_;
-      }
-      parameters.y = lane->outputs.device_as<float>();
-      parameters.tokens = static_cast<uint32_t>(count);
-      parameters.y_stride = static_cast<uint32_t>(rows_);
-      parameters.accumulate = s > 0;
-      const Shape shape = gemv_shape(weights.rows);
-      lane->stream.launch(context_.function("decode_gemv", gemv_name(weights.tables, count)),
-                          {shape.grid_x, shape.grid_y, shape.grid_z}, {shape.threads, 1, 1}, shape.dynamic_shared,
-                          parameters);
-      segment_inputs += weights.columns;
-    }
+    const Activations activations{lane->inputs.device_as<const float>(), nullptr, static_cast<uint32_t>(stride)};
+    enqueue(lane->stream, activations, projected, count, lane->outputs.device_as<float>());
     float* outputs = lane->outputs.host<float>();
     lane->stream.download(outputs, lane->outputs.device(), count * rows_ * sizeof(float));
     lane->stream.synchronize();
     std::copy_n(outputs, count * rows_, y + first * rows_);
+  }
+}
+
+void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const {
+  const auto* inputs = static_cast<const float*>(x.values);
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    const SegmentWeights& weights = segments_[s];
+    GemvParameters parameters{};
+    parameters.weights = weights;
+    parameters.x = {inputs, x.token_scale, x.stride};
+    // Once a row, whatever the number of segments.
+    if (s == 0) {
+      parameters.up = up_;
+      parameters.up.projected = projected;
+      parameters.bias = bias_;
+    }
+    parameters.y = y;
+    parameters.tokens = static_cast<uint32_t>(tokens);
+    parameters.y_stride = static_cast<uint32_t>(rows_);
+    parameters.accumulate = s > 0;
+    const Shape shape = gemv_shape(weights.rows);
+    stream.launch(context_.function("decode_gemv", gemv_name(weights.tables, tokens)),
+                  {shape.grid_x, shape.grid_y, shape.grid_z}, {shape.threads, 1, 1}, shape.dynamic_shared, parameters);
+    inputs += weights.columns;
   }
 }
 

@@ -43,6 +43,12 @@ class PvqProduct : public DeviceProduct {
   size_t bytes() const override;
   void multiply(const float* x, size_t tokens, float* y) const override;
 
+  // Tokens that one enqueue() takes.
+  static constexpr size_t kMostTokens = 8;
+  // The product's launches, with everything on the device: x and y as launch.h wants them, projected = A x (tokens x
+  // rank, null without a correction), y tokens x out_features(). The context must be current.
+  void enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const;
+
  private:
   // The address of a copy on the device; the copy lives as long as the product.
   CUdeviceptr upload(Stream& stream, const void* data, size_t bytes);

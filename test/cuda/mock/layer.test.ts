@@ -58,7 +58,7 @@ describe('a layer on a device', function () {
     ['groups of 16, long codes', { quantizer: pvq({ dimension: 16, pulses: 49, levels: 14 }) }],
     [
       'two segments',
-      { bits: 3.1 },
+      { bits: 2.9 },
       [
         [9, 171],
         [14, 256],

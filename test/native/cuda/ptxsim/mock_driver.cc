@@ -292,6 +292,20 @@ EXPORTED cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream
   });
 }
 
+EXPORTED cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
+  BEGIN_IN_CONTEXT;
+  if (ptxsim::find_allocation(from, bytes) == nullptr || ptxsim::find_allocation(to, bytes) == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  stream->work.push_back([=] {
+    std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
+    ptxsim::Allocation* allocation = ptxsim::find_allocation(to, bytes);
+    allocation->mark_initialised(to - allocation->address, bytes);
+    return CUDA_SUCCESS;
+  });
+  return CUDA_SUCCESS;
+}
+
 EXPORTED cuStreamCreate(CUstream* stream, unsigned) {
   BEGIN_IN_CONTEXT;
   *stream = new CUstream_st;

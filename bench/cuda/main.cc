@@ -1,0 +1,184 @@
+// The fused layers on a GPU: every product is compared with the processor's, then timed beside a cuBLAS product of f16
+// weights, with the share of the memory's bandwidth that it draws. Without a GPU it says so and ends. bench/cuda.mjs
+// builds and runs it.
+//
+//   cuda_bench [rows columns]...       default: layers of models with 7 billion weights
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include "core/aligned_buffer.h"
+#include "cublas.h"
+#include "cuda/driver/device.h"
+#include "cuda/linear/lane.h"
+#include "device_timer.h"
+#include "random_layer.h"
+
+namespace bench {
+namespace {
+
+using namespace pyramidion;
+using namespace pyramidion::cuda;
+
+struct CodeChoice {
+  int dimension, pulses, levels;
+};
+
+// 2, 3 and 4 bits a weight in groups of 8, then of 16.
+constexpr CodeChoice kCodes[] = {{8, 6, 2}, {8, 12, 7}, {8, 25, 13}, {16, 11, 3}, {16, 24, 7}, {16, 49, 14}};
+constexpr size_t kTokens[] = {1, 4, 8};
+
+// Weights are read from so many bytes in turn that no cache holds them.
+constexpr size_t kBeyondCaches = size_t{512} << 20;
+
+// Largest difference of the device's product from the processor's, relative to the largest output.
+double error_of(const RandomLayer& layer, const PvqProduct& product, const std::vector<float>& x, size_t tokens) {
+  const size_t rows = layer.rows, columns = layer.layout.columns;
+  const PvqMatrix matrix(rows, layer.layout, layer.codes.data(), layer.row_scale.data());
+  std::vector<float> y(tokens * rows), expected(rows);
+  product.multiply(x.data(), tokens, y.data());
+  AlignedBuffer<float> prepared(matrix.prepared_size());
+  double error = 0, largest = 0;
+  for (size_t t = 0; t < tokens; ++t) {
+    matrix.prepare_vector(x.data() + t * columns, prepared.data());
+    matrix.row_dots(0, rows, prepared.data(), expected.data());
+    for (size_t row = 0; row < rows; ++row) {
+      error = std::max(error, std::fabs(static_cast<double>(y[t * rows + row]) - expected[row]));
+      largest = std::max(largest, std::fabs(static_cast<double>(expected[row])));
+    }
+  }
+  return error / largest;
+}
+
+// Bytes a second that a copy inside the device's memory moves, both ways counted: what a product can hope for.
+double copy_bandwidth(const Context& context, Stream& stream, size_t bytes) {
+  const DeviceBuffer from(context, bytes), to(context, bytes);
+  const std::vector<uint8_t> zeros(bytes);
+  stream.upload(from, zeros.data(), bytes);
+  const double time = microseconds(stream, 4, [&](size_t) {
+    check("cuMemcpyDtoDAsync", driver_api().cuMemcpyDtoDAsync_v2(to.address(), from.address(), bytes, stream.handle()));
+  });
+  return 2e6 * static_cast<double>(bytes) / time;
+}
+
+class Bench {
+ public:
+  explicit Bench(bool quick)
+      : context_(Context::shared()), current_(context_), stream_(context_), cublas_(stream_.handle()) {
+    working_set_ = quick ? 0 : kBeyondCaches;
+    bandwidth_ = copy_bandwidth(context_, stream_, quick ? 1 << 16 : kBeyondCaches);
+    std::printf("%s, compute capability %d.%d; a copy in its memory moves %.0f GB/s; %s\n\n",
+                context_.device().name.c_str(), context_.device().compute_major, context_.device().compute_minor,
+                bandwidth_ / 1e9, cublas_.what().c_str());
+    std::printf("%-14s %-12s %6s %9s %10s %8s %10s %12s %8s\n", "layer", "code", "tokens", "error", "time us", "GB/s",
+                "of a copy", "f16 cuBLAS us", "faster");
+  }
+
+  // Whether every product was right.
+  bool run(size_t rows, size_t columns) {
+    bool right = true;
+    for (const CodeChoice& code : kCodes) {
+      const RandomLayer layer(rows, columns, code.dimension, code.pulses, code.levels, cache_, random_);
+      std::vector<std::unique_ptr<PvqProduct>> copies;
+      do {
+        copies.push_back(layer.upload());
+      } while (copies.size() * copies.front()->bytes() < working_set_);
+      for (size_t tokens : kTokens) right &= run(layer, copies, code, tokens);
+    }
+    return right;
+  }
+
+ private:
+  bool run(const RandomLayer& layer, const std::vector<std::unique_ptr<PvqProduct>>& copies, const CodeChoice& code,
+           size_t tokens) {
+    constexpr double kTolerance = 1e-5;
+    const size_t rows = layer.rows, columns = layer.layout.columns;
+    std::normal_distribution<float> normal;
+    std::vector<float> x(tokens * columns);
+    for (float& value : x) value = normal(random_);
+    const double error = error_of(layer, *copies.front(), x, tokens);
+
+    const size_t stride = (columns + 15) / 16 * 16;
+    const std::vector<float> padded(tokens * stride + 16, 0.5f);
+    const DeviceBuffer inputs(context_, padded.size() * sizeof(float)),
+        outputs(context_, tokens * rows * sizeof(float));
+    stream_.upload(inputs, padded.data(), inputs.bytes());
+    const Activations activations{reinterpret_cast<const float*>(inputs.address()), nullptr,
+                                  static_cast<uint32_t>(stride)};
+    const double time = microseconds(stream_, 2 * copies.size(), [&](size_t i) {
+      copies[i % copies.size()]->enqueue(stream_, activations, nullptr, tokens,
+                                         reinterpret_cast<float*>(outputs.address()));
+    });
+    const double bytes = static_cast<double>(copies.front()->bytes() + inputs.bytes() + outputs.bytes());
+    const double rate = 1e6 * bytes / time;
+    char shape[32], name[32], peer[32] = "-", faster[32] = "-";
+    std::snprintf(shape, sizeof shape, "%zu x %zu", rows, columns);
+    std::snprintf(name, sizeof name, "%d,%d,%d", code.dimension, code.pulses, code.levels);
+    if (cublas_.available()) {
+      const double other = cublas_microseconds(rows, columns, tokens);
+      std::snprintf(peer, sizeof peer, "%.1f", other);
+      std::snprintf(faster, sizeof faster, "%.2f x", other / time);
+    }
+    std::printf("%-14s %-12s %6zu %9.1e %10.1f %8.0f %8.0f %% %12s %8s%s\n", shape, name, tokens, error, time,
+                rate / 1e9, 100 * rate / bandwidth_, peer, faster, error <= kTolerance ? "" : "  WRONG");
+    return error <= kTolerance;
+  }
+
+  double cublas_microseconds(size_t rows, size_t columns, size_t tokens) {
+    const size_t count = std::max<size_t>(1, working_set_ / (2 * rows * columns));
+    const DeviceBuffer weights(context_, 2 * count * rows * columns), x(context_, 2 * tokens * columns),
+        y(context_, 2 * tokens * rows);
+    return microseconds(stream_, 2 * count, [&](size_t i) {
+      cublas_.multiply(weights.address() + i % count * (2 * rows * columns), x.address(), y.address(), rows, columns,
+                       tokens);
+    });
+  }
+
+  const Context& context_;
+  const Context::Current current_;
+  Stream stream_;
+  Cublas cublas_;
+  PyramidCache cache_;
+  std::mt19937_64 random_{1};
+  size_t working_set_ = 0;
+  double bandwidth_ = 0;
+};
+
+int run(int count, char** arguments) {
+  const DeviceList list = list_devices();
+  bool usable = false;
+  for (const DeviceInfo& device : list.devices) {
+    usable |= device.usable();
+    if (!device.usable()) std::printf("%s cannot be used: %s\n", device.name.c_str(), device.reason.c_str());
+  }
+  if (!usable) {
+    std::printf("No GPU to measure. %s\n", list.reason.c_str());
+    return 0;
+  }
+  // Sizes of one's own are for a quick look: they are not read around the caches.
+  Bench bench(count > 1);
+  bool right = true;
+  if (count > 1) {
+    for (int i = 1; i + 1 < count; i += 2)
+      right &= bench.run(std::strtoul(arguments[i], nullptr, 10), std::strtoul(arguments[i + 1], nullptr, 10));
+  } else {
+    for (const auto& [rows, columns] : {std::pair<size_t, size_t>{4096, 4096}, {11008, 4096}, {4096, 11008}}) {
+      right &= bench.run(rows, columns);
+    }
+  }
+  if (!right) std::printf("\nSome products are wrong.\n");
+  return right ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int count, char** arguments) {
+  try {
+    return bench::run(count, arguments);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
