@@ -37,7 +37,7 @@ double error_of(const RandomLayer& layer, const PvqProduct& product, const std::
   const size_t rows = layer.rows, columns = layer.layout.columns;
   const PvqMatrix matrix(rows, layer.layout, layer.codes.data(), layer.row_scale.data());
   std::vector<float> y(tokens * rows), expected(rows);
-  product.multiply(x.data(), tokens, y.data());
+  product.multiply(x.data(), tokens, y.data(), true);
   AlignedBuffer<float> prepared(matrix.prepared_size());
   double error = 0, largest = 0;
   for (size_t t = 0; t < tokens; ++t) {

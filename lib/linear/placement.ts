@@ -1,4 +1,5 @@
 /** Where a layer's product runs: its weights are uploaded to a device once, or stay with the processor. */
+import type { StoredWeights } from '../checkpoint/read-weights.js'
 import {
   type ChosenDevice,
   checkDevice,
@@ -8,7 +9,8 @@ import {
   warn,
 } from '../device.js'
 import { PyramidionError } from '../errors.js'
-import { type LinearParts, type NativeDeviceProduct, native } from '../native.js'
+import { type NativeDeviceProduct, native } from '../native.js'
+import { sharedRotation } from './rotation.js'
 
 export interface DeviceOptions {
   /** Where the layer computes. Default `cpu`. */
@@ -23,8 +25,6 @@ export interface Placement extends ChosenDevice {
   product?: NativeDeviceProduct
 }
 
-export type PlacedParts = Pick<LinearParts, 'weights' | 'lowRank' | 'bias'>
-
 /** Settles the choice before any work: throws INVALID_ARGUMENT, or DEVICE_UNAVAILABLE where only a GPU will do. */
 export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions): Promise<ChosenDevice> {
   checkDevice(device)
@@ -37,10 +37,13 @@ export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions):
  */
 export async function place(
   chosen: ChosenDevice,
-  parts: PlacedParts,
+  { weights, rotation, lowRank }: StoredWeights,
+  bias: Float32Array | undefined,
   { device, onWarning = warn }: DeviceOptions,
 ): Promise<Placement> {
   if (chosen.device === 'cpu') return chosen
+  const turned = rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed)
+  const parts = { weights, rotation: turned, lowRank, bias }
   try {
     return { device: 'cuda', product: await native.cudaProductAsync(parts) }
   } catch (error) {

@@ -91,7 +91,7 @@ export async function quantizeLinear(
   }
   const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
   const { bias, activations, layout } = options
-  const placement = await place(chosen, { ...stored, bias }, options)
+  const placement = await place(chosen, stored, bias, options)
   return new QuantizedLinear(stored, bias, activations, placement, layout)
 }
 

@@ -59,7 +59,8 @@ export class QuantizedLinear {
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
-      layout: chooseLayout(layout, activations),
+      // What is on a device has its codes there.
+      layout: placement.product === undefined ? chooseLayout(layout, activations) : 'compact',
       lowRank,
       bias,
       device: placement.product,
@@ -69,8 +70,8 @@ export class QuantizedLinear {
   /**
    * The layer whose {@link metadata} and {@link tensors} these are. Everything is checked: throws INVALID_FILE for settings
    * or values out of range, INVALID_SHAPE for a tensor or bias of another length, INVALID_ARGUMENT for activations or a
-   * layout there are not. With a device other than `cpu` also DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY, and UNSUPPORTED_FORMAT for
-   * weights that no kernel multiplies; see {@link DeviceOptions}.
+   * layout there are not. With a device other than `cpu` also DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY, and
+   * UNSUPPORTED_FORMAT for weights that no kernel multiplies; see {@link DeviceOptions}.
    */
   static async fromTensors(
     metadata: QuantizedTensorMetadata,
@@ -84,7 +85,7 @@ export class QuantizedLinear {
     const chosen = await choosePlace(options)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    const placement = await place(chosen, { ...stored, bias }, options)
+    const placement = await place(chosen, stored, bias, options)
     return new QuantizedLinear(stored, bias, activations, placement, options.layout)
   }
 

@@ -4,7 +4,9 @@
 #include "addon/job.h"
 #include "addon/pvq.h"
 #include "addon/register.h"
+#include "addon/rotation.h"
 #include "addon/weights.h"
+#include "core/matrix/factor_matrix.h"
 #include "cuda/linear/pvq_product.h"
 
 namespace pyramidion {
@@ -19,6 +21,7 @@ struct Upload {
   explicit Upload(PvqLayout layout_of_rows) : layout(std::move(layout_of_rows)) {}
 
   PvqLayout layout;
+  std::shared_ptr<const Rotation> rotation;
   cuda::PvqProductParts parts{};
 };
 
@@ -35,15 +38,25 @@ std::shared_ptr<Upload> parse_upload(const Argument& argument) {
   parts.layout = &upload->layout;
   parts.codes = weights["codes"].array<uint8_t>(checked_product(rows, upload->layout.row_bytes, "weights")).data;
   parts.row_scale = weights["rowScale"].array<uint16_t>(rows).data;
+  if (argument["rotation"].present()) {
+    upload->rotation = rotation_of(argument["rotation"]);
+    parts.rotation = upload->rotation.get();
+    if (parts.rotation->width() != columns) {
+      argument["rotation"].reject_length(parts.rotation->width(), "weights.columns for its width");
+    }
+  }
   if (argument["bias"].present()) parts.bias = argument["bias"].array<float>(rows).data;
   const Argument low_rank = argument["lowRank"];
   if (low_rank.present()) {
     const size_t rank = parts.rank = low_rank["rank"].integer(1, columns);
-    const Span<int8_t> a = low_rank["a"].array<int8_t>(checked_product(rank, columns, "lowRank"));
-    const Span<uint16_t> a_scales = low_rank["aScales"].array<uint16_t>(rank * FactorMatrix::blocks(columns));
-    parts.a = std::make_shared<FactorMatrix>(rank, columns, a.data, a_scales.data);
-    parts.b = low_rank["b"].array<int8_t>(checked_product(rows, rank, "lowRank")).data;
-    parts.b_scales = low_rank["bScales"].array<uint16_t>(rows * FactorMatrix::blocks(rank)).data;
+    const auto factor = [&](const char* values, const char* scales, size_t factor_rows, size_t factor_columns) {
+      const size_t blocks = FactorMatrix::blocks(factor_columns);
+      return cuda::FactorView{
+          low_rank[values].array<int8_t>(checked_product(factor_rows, factor_columns, "lowRank")).data,
+          low_rank[scales].array<uint16_t>(factor_rows * blocks).data};
+    };
+    parts.a = factor("a", "aScales", rank, columns);
+    parts.b = factor("b", "bScales", rows, rank);
   }
   return upload;
 }

@@ -5,6 +5,7 @@
 #include "addon/job.h"
 #include "addon/pvq.h"
 #include "addon/register.h"
+#include "addon/rotation.h"
 #include "addon/weights.h"
 #include "core/matrix/half.h"
 #include "cpu/pvq_search/dispatch.h"
@@ -328,6 +329,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
 };
 
 }  // namespace
+
+std::shared_ptr<const Rotation> rotation_of(const Argument& argument) { return RotationObject::from(argument); }
 
 void register_linear(Napi::Object exports) {
   RotationObject::define(exports);

@@ -13,9 +13,10 @@ class DeviceProduct {
   virtual size_t out_features() const = 0;
   // Bytes it occupies on the device.
   virtual size_t bytes() const = 0;
-  // y (tokens x out) = W x + B (A x) + bias for x (tokens x in), which went through the rotation and the activations'
-  // format. From any thread, several at once. Throws DEVICE_ERROR and OUT_OF_MEMORY.
-  virtual void multiply(const float* x, size_t tokens, float* y) const = 0;
+  // y (tokens x out) = W x + B (A x) + bias for x (tokens x in), rotated first unless it is prepared: behind the
+  // rotation and the activations' format already. From any thread, several at once. Throws DEVICE_ERROR and
+  // OUT_OF_MEMORY.
+  virtual void multiply(const float* x, size_t tokens, float* y, bool prepared) const = 0;
 };
 
 }  // namespace pyramidion

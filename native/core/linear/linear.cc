@@ -46,6 +46,7 @@ size_t Linear::bytes() const {
 
 void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
   if (tokens == 0) return;
+  if (parts_.device && !parts_.activations) return parts_.device->multiply(x, tokens, y, prepared);
   const bool prepare = !prepared && (parts_.rotation || parts_.activations);
   AlignedBuffer<float> inputs(prepare ? tokens * in_features() : 0);
   if (prepare) {
@@ -55,7 +56,7 @@ void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, Thr
     x = inputs.data();
   }
   if (parts_.device) {
-    parts_.device->multiply(x, tokens, y);
+    parts_.device->multiply(x, tokens, y, true);
   } else if (integer_ != nullptr) {
     forward_integer(x, tokens, y, pool);
   } else if (tokens <= kFewTokens) {

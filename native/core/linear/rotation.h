@@ -19,13 +19,18 @@ class Rotation {
   // In place on rows of width() values: V x, or V^T x when inverse.
   void apply(float* x, size_t rows, bool inverse, ThreadPool& pool) const;
 
+  // m, b, M (empty for the identity), and each sign times 2^(-b/2), the normalisation of S.
+  size_t order() const { return order_; }
+  unsigned sylvester_log2() const { return static_cast<unsigned>(__builtin_ctzll(block_)); }
+  const std::vector<float>& matrix() const { return matrix_; }
+  const std::vector<float>& scaled_signs() const { return scaled_signs_; }
+
  private:
   void mix(float* x, bool inverse, float* panels, float* mixed) const;
 
   size_t block_;  // 2^b
   size_t order_;  // m
   std::vector<float> matrix_;
-  // Each sign times 2^(-b/2), the normalisation of S.
   std::vector<float> scaled_signs_;
 };
 

@@ -27,6 +27,7 @@ DeviceInfo device_info(const DriverApi& api, int index) {
                   attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
                   0,
                   attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+                  static_cast<size_t>(attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)),
                   ""};
   check("cuDeviceTotalMem", api.cuDeviceTotalMem_v2(&info.memory_bytes, device));
   if (kernel_images().empty()) {

@@ -13,6 +13,8 @@ struct DeviceInfo {
   int compute_major, compute_minor;
   size_t memory_bytes;
   int multiprocessors;
+  // Of dynamic shared memory, the most that a block may have.
+  size_t shared_bytes;
   // Why its kernels cannot run; empty when they can.
   std::string reason;
 

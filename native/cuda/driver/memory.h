@@ -23,6 +23,11 @@ class DeviceBuffer {
 
   // 0 for no bytes.
   CUdeviceptr address() const { return address_; }
+  // As kernels take it.
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(address_);
+  }
   size_t bytes() const { return bytes_; }
 
  private:

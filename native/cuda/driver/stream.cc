@@ -23,6 +23,10 @@ void Stream::download(void* to, const DeviceBuffer& from, size_t bytes) {
   check("cuMemcpyDtoHAsync", driver_api().cuMemcpyDtoHAsync_v2(to, from.address(), bytes, handle_));
 }
 
+void Stream::clear(const DeviceBuffer& buffer) {
+  check("cuMemsetD8Async", driver_api().cuMemsetD8Async(buffer.address(), 0, buffer.bytes(), handle_));
+}
+
 void Stream::launch_addresses(CUfunction function, Extent grid, Extent block, size_t shared_bytes, void** parameters) {
   check("cuLaunchKernel",
         driver_api().cuLaunchKernel(function, grid.x, grid.y, grid.z, block.x, block.y, block.z,

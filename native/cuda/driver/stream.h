@@ -22,6 +22,8 @@ class Stream {
   // Asynchronous where the host's side is pinned: `from` and `to` must then live until synchronize().
   void upload(const DeviceBuffer& to, const void* from, size_t bytes);
   void download(void* to, const DeviceBuffer& from, size_t bytes);
+  // Zeros all of it.
+  void clear(const DeviceBuffer& buffer);
 
   // Parameters are copied before it returns; each must be of the type the kernel declares.
   template <class... Parameters>

@@ -4,13 +4,19 @@
 
 namespace pyramidion::cuda {
 
-void Transfer::reserve(size_t bytes) {
-  if (bytes <= host_.bytes() && bytes <= device_.bytes()) return;
-  // The old ones go first, so that both need not fit.
-  host_ = PinnedBuffer();
-  device_ = DeviceBuffer();
-  host_ = PinnedBuffer(context_, bytes);
-  device_ = DeviceBuffer(context_, bytes);
+// Old memory goes first, so that both need not fit.
+void Lane::reserve(Transfer& transfer, size_t bytes) {
+  if (bytes <= transfer.host.bytes() && bytes <= transfer.device.bytes()) return;
+  transfer = Transfer();
+  transfer.host = PinnedBuffer(context_, bytes);
+  transfer.device = DeviceBuffer(context_, bytes);
+}
+
+void Lane::reserve(DeviceBuffer& buffer, size_t bytes) {
+  if (bytes <= buffer.bytes()) return;
+  buffer = DeviceBuffer();
+  buffer = DeviceBuffer(context_, bytes);
+  stream.clear(buffer);
 }
 
 LanePool& LanePool::shared() {

@@ -11,33 +11,28 @@
 
 namespace pyramidion::cuda {
 
-// The two sides of a transfer, grown when more is asked for.
-class Transfer {
- public:
-  explicit Transfer(const Context& context) : context_(context) {}
+// Memory that is copied to or from the device, with its pinned side; grown when more is asked for.
+struct Transfer {
+  PinnedBuffer host;
+  DeviceBuffer device;
+};
 
-  void reserve(size_t bytes);
-  template <class T>
-  T* host() const {
-    return host_.as<T>();
-  }
-  const DeviceBuffer& device() const { return device_; }
-  template <class T>
-  T* device_as() const {
-    return reinterpret_cast<T*>(device_.address());
-  }
+class Lane {
+ public:
+  explicit Lane(const Context& context) : stream(context), context_(context) {}
+
+  // What each holds is lost.
+  void reserve(Transfer& transfer, size_t bytes);
+  // Zeroed when it grows.
+  void reserve(DeviceBuffer& buffer, size_t bytes);
+
+  Stream stream;
+  Transfer inputs, outputs;
+  // Inputs as the product takes them, and A x.
+  DeviceBuffer prepared, projected;
 
  private:
   const Context& context_;
-  PinnedBuffer host_;
-  DeviceBuffer device_;
-};
-
-struct Lane {
-  explicit Lane(const Context& context) : stream(context), inputs(context), projected(context), outputs(context) {}
-
-  Stream stream;
-  Transfer inputs, projected, outputs;
 };
 
 class LanePool {
@@ -52,6 +47,7 @@ class LanePool {
     Borrowed(const Borrowed&) = delete;
     Borrowed& operator=(const Borrowed&) = delete;
     Lane* operator->() const { return lane_.get(); }
+    Lane& operator*() const { return *lane_; }
 
    private:
     LanePool& pool_;

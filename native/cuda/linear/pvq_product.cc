@@ -4,13 +4,16 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/matrix/factor_matrix.h"
 #include "cuda/layout.h"
-#include "cuda/linear/lane.h"
 
 namespace pyramidion::cuda {
 namespace {
 
-// Inputs of a token in floats; a multiple of 16, as Activations wants it.
+// Tokens that one launch of decode_gemv takes, and those whose inputs and outputs are on the way at a time.
+constexpr size_t kGemvTokens = 8, kPassTokens = 256;
+
+// Inputs of a token; a multiple of 16, as Activations wants it.
 size_t padded(size_t columns) { return (columns + 15) / 16 * 16; }
 
 // Behind the last token that many more can be read.
@@ -21,47 +24,71 @@ std::string gemv_name(const CodeTables& tables, size_t tokens) {
          (tokens == 1 ? "_t1" : "_t8");
 }
 
-}  // namespace
-
-PvqProduct::PvqProduct(const PvqProductParts& parts)
-    : context_(Context::shared()), rows_(parts.rows), columns_(parts.layout->columns), a_(parts.a) {
+void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes, const Context& context) {
   const PvqLayout& layout = *parts.layout;
   for (const PvqCode& code : layout.codes) {
     if (has_kernels(code)) continue;
     throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel decodes groups of " + std::to_string(code.dimension) +
                                           (code.lattice == Lattice::integer ? "" : " on the Barnes-Wall lattice"));
   }
-  // The copy is checked, not the original, which another thread may be able to change.
-  const std::vector<uint8_t> codes(parts.codes, parts.codes + rows_ * layout.row_bytes);
-  const int64_t invalid = first_invalid_row(layout, codes.data(), rows_);
+  const size_t most = context.device().shared_bytes / sizeof(float);
+  if (layout.columns > most) {
+    throw Error("UNSUPPORTED_FORMAT", "rows on the device may have " + std::to_string(most) + " columns, got " +
+                                          std::to_string(layout.columns));
+  }
+  const int64_t invalid = first_invalid_row(layout, codes.data(), parts.rows);
   if (invalid >= 0) {
     throw Error("INVALID_ARGUMENT", "codes must be below levels x N(dimension, pulses) and their padding zero; row " +
                                         std::to_string(invalid) + " is not");
   }
+}
+
+}  // namespace
+
+PvqProduct::PvqProduct(const PvqProductParts& parts)
+    : context_(Context::shared()), rows_(parts.rows), columns_(parts.layout->columns) {
+  // The copy is checked and used, not the original, which another thread may be able to change.
+  const std::vector<uint8_t> codes(parts.codes, parts.codes + rows_ * parts.layout->row_bytes);
+  check_parts(parts, codes, context_);
   const Context::Current current(context_);
   Stream stream(context_);
-  row_scale_ = reinterpret_cast<const uint16_t*>(upload(stream, parts.row_scale, rows_ * sizeof(uint16_t)));
-  if (parts.bias != nullptr) {
-    bias_ = reinterpret_cast<const float*>(upload(stream, parts.bias, rows_ * sizeof(float)));
-  }
-  if (parts.rank > 0) {
-    up_.rank = static_cast<uint32_t>(parts.rank);
-    up_.values = reinterpret_cast<const int8_t*>(upload(stream, parts.b, rows_ * parts.rank));
-    up_.scales = reinterpret_cast<const uint16_t*>(
-        upload(stream, parts.b_scales, rows_ * FactorMatrix::blocks(parts.rank) * sizeof(uint16_t)));
-  }
+  row_scale_ = upload(stream, parts.row_scale, rows_);
+  if (parts.bias != nullptr) bias_ = upload(stream, parts.bias, rows_);
+  add_inputs(stream, parts);
   const uint8_t* segment = codes.data();
-  for (const PvqCode& code : layout.codes) {
-    add_segment(stream, code, segment, layout.row_bytes);
+  for (const PvqCode& code : parts.layout->codes) {
+    add_segment(stream, code, segment, parts.layout->row_bytes);
     segment += code.bytes;
   }
   stream.synchronize();
 }
 
-CUdeviceptr PvqProduct::upload(Stream& stream, const void* data, size_t bytes) {
-  memory_.emplace_back(context_, bytes);
-  stream.upload(memory_.back(), data, bytes);
-  return memory_.back().address();
+// The address of a copy on the device, which lives as long as the product.
+template <class T>
+const T* PvqProduct::upload(Stream& stream, const T* data, size_t count) {
+  memory_.emplace_back(context_, count * sizeof(T));
+  stream.upload(memory_.back(), data, count * sizeof(T));
+  return memory_.back().as<const T>();
+}
+
+void PvqProduct::add_inputs(Stream& stream, const PvqProductParts& parts) {
+  inputs_.width = static_cast<uint32_t>(columns_);
+  inputs_.stride = static_cast<uint32_t>(padded(columns_));
+  inputs_.order = 1;
+  if (const Rotation* rotation = parts.rotation) {
+    inputs_.order = static_cast<uint32_t>(rotation->order());
+    inputs_.block_log2 = rotation->sylvester_log2();
+    inputs_.scaled_signs = upload(stream, rotation->scaled_signs().data(), columns_);
+    const std::vector<float>& matrix = rotation->matrix();
+    if (!matrix.empty()) inputs_.matrix = upload(stream, matrix.data(), matrix.size());
+  }
+  if (parts.rank == 0) return;
+  const size_t rank = parts.rank;
+  inputs_.down.rank = up_.rank = static_cast<uint32_t>(rank);
+  inputs_.down.values = upload(stream, parts.a.values, rank * columns_);
+  inputs_.down.scales = upload(stream, parts.a.scales, rank * FactorMatrix::blocks(columns_));
+  up_.values = upload(stream, parts.b.values, rows_ * rank);
+  up_.scales = upload(stream, parts.b.scales, rows_ * FactorMatrix::blocks(rank));
 }
 
 void PvqProduct::add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes) {
@@ -69,15 +96,15 @@ void PvqProduct::add_segment(Stream& stream, const PvqCode& code, const uint8_t*
   const std::vector<uint32_t> quads = row_quads(code, codes, row_bytes, rows_);
   SegmentWeights weights{};
   weights.tables =
-      tables_at(tables.tables, upload(stream, tables.words.data(), tables.words.size() * sizeof(uint64_t)));
-  weights.codes = reinterpret_cast<const uint32_t*>(upload(stream, quads.data(), quads.size() * sizeof(uint32_t)));
+      tables_at(tables.tables, reinterpret_cast<uint64_t>(upload(stream, tables.words.data(), tables.words.size())));
+  weights.codes = upload(stream, quads.data(), quads.size());
   weights.row_scale = row_scale_;
   weights.rows = static_cast<uint32_t>(rows_);
   weights.columns = static_cast<uint32_t>(code.columns);
   weights.groups = static_cast<uint32_t>(code.groups);
   weights.quad_words = quad_words(code.groups, code.bits);
   segments_.push_back(weights);
-  // Memory that is not pinned was read when upload() returned, but only a stream that is done has taken it.
+  // Only then has the device taken what is about to go.
   stream.synchronize();
 }
 
@@ -87,35 +114,44 @@ size_t PvqProduct::bytes() const {
   return total;
 }
 
-void PvqProduct::multiply(const float* x, size_t tokens, float* y) const {
+void PvqProduct::multiply(const float* x, size_t tokens, float* y, bool prepared) const {
   const Context::Current current(context_);
   const LanePool::Borrowed lane(LanePool::shared());
-  const size_t stride = padded(columns_), rank = up_.rank;
-  for (size_t first = 0; first < tokens; first += kMostTokens) {
-    const size_t count = std::min(kMostTokens, tokens - first);
-    const size_t input_bytes = (count * stride + kReadAhead) * sizeof(float);
-    lane->inputs.reserve(input_bytes);
-    lane->outputs.reserve(count * rows_ * sizeof(float));
-    float* inputs = lane->inputs.host<float>();
-    std::fill_n(inputs, count * stride + kReadAhead, 0.0f);
-    for (size_t t = 0; t < count; ++t) std::copy_n(x + (first + t) * columns_, columns_, inputs + t * stride);
-    lane->stream.upload(lane->inputs.device(), inputs, input_bytes);
+  const size_t rank = up_.rank, stride = inputs_.stride;
+  for (size_t first = 0; first < tokens; first += kPassTokens) {
+    const size_t count = std::min(kPassTokens, tokens - first);
+    lane->reserve(lane->inputs, count * columns_ * sizeof(float));
+    lane->reserve(lane->prepared, (count * stride + kReadAhead) * sizeof(float));
+    lane->reserve(lane->projected, count * rank * sizeof(float));
+    lane->reserve(lane->outputs, count * rows_ * sizeof(float));
 
-    const float* projected = nullptr;
-    if (rank > 0) {
-      lane->projected.reserve(count * rank * sizeof(float));
-      float* values = lane->projected.host<float>();
-      for (size_t t = 0; t < count; ++t) a_->row_dots(0, rank, inputs + t * stride, values + t * rank);
-      lane->stream.upload(lane->projected.device(), values, count * rank * sizeof(float));
-      projected = lane->projected.device_as<const float>();
+    std::copy_n(x + first * columns_, count * columns_, lane->inputs.host.as<float>());
+    lane->stream.upload(lane->inputs.device, lane->inputs.host.as<float>(), count * columns_ * sizeof(float));
+    enqueue_inputs(*lane, count, prepared);
+    for (size_t t = 0; t < count; t += kGemvTokens) {
+      const Activations activations{lane->prepared.as<const float>() + t * stride, nullptr, inputs_.stride};
+      enqueue(lane->stream, activations, lane->projected.as<const float>() + t * rank, std::min(kGemvTokens, count - t),
+              lane->outputs.device.as<float>() + t * rows_);
     }
-    const Activations activations{lane->inputs.device_as<const float>(), nullptr, static_cast<uint32_t>(stride)};
-    enqueue(lane->stream, activations, projected, count, lane->outputs.device_as<float>());
-    float* outputs = lane->outputs.host<float>();
-    lane->stream.download(outputs, lane->outputs.device(), count * rows_ * sizeof(float));
+    lane->stream.download(lane->outputs.host.as<float>(), lane->outputs.device, count * rows_ * sizeof(float));
     lane->stream.synchronize();
-    std::copy_n(outputs, count * rows_, y + first * rows_);
+    std::copy_n(lane->outputs.host.as<float>(), count * rows_, y + first * rows_);
   }
+}
+
+// Rotates the lane's inputs, or takes them as they are, and multiplies them with A.
+void PvqProduct::enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const {
+  RotateParameters parameters = inputs_;
+  parameters.x = lane.inputs.device.as<const float>();
+  parameters.out = lane.prepared.as<float>();
+  parameters.down.projected = lane.projected.as<float>();
+  if (prepared) {
+    parameters.scaled_signs = parameters.matrix = nullptr;
+    parameters.order = 1;
+    parameters.block_log2 = 0;
+  }
+  const Shape shape = rotate_shape(static_cast<uint32_t>(tokens), parameters.width, parameters.down.rank);
+  launch(lane.stream, "rotate_inputs", "rotate_inputs_f32", shape, parameters);
 }
 
 void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const {
@@ -135,11 +171,16 @@ void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* proj
     parameters.tokens = static_cast<uint32_t>(tokens);
     parameters.y_stride = static_cast<uint32_t>(rows_);
     parameters.accumulate = s > 0;
-    const Shape shape = gemv_shape(weights.rows);
-    stream.launch(context_.function("decode_gemv", gemv_name(weights.tables, tokens)),
-                  {shape.grid_x, shape.grid_y, shape.grid_z}, {shape.threads, 1, 1}, shape.dynamic_shared, parameters);
+    launch(stream, "decode_gemv", gemv_name(weights.tables, tokens), gemv_shape(weights.rows), parameters);
     inputs += weights.columns;
   }
+}
+
+template <class Parameters>
+void PvqProduct::launch(Stream& stream, const char* family, const std::string& name, const Shape& shape,
+                        const Parameters& parameters) const {
+  stream.launch(context_.function(family, name, shape.dynamic_shared), {shape.grid_x, shape.grid_y, shape.grid_z},
+                {shape.threads, 1, 1}, shape.dynamic_shared, parameters);
 }
 
 }  // namespace pyramidion::cuda

@@ -1,66 +1,77 @@
-// The product of PVQ rows on a GPU: codes, scales, tables, bias and the low-rank factor B lie in its memory, inputs and
-// outputs are copied on a stream of the call's own.
+// The product of PVQ rows on a GPU: codes, scales, tables, bias, rotation and low-rank factors lie in its memory,
+// inputs and outputs are copied on a stream of the call's own.
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 #include "core/linear/device_product.h"
-#include "core/matrix/factor_matrix.h"
+#include "core/linear/rotation.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/driver/memory.h"
 #include "cuda/driver/stream.h"
 #include "cuda/launch.h"
+#include "cuda/linear/lane.h"
 
 namespace pyramidion::cuda {
 
-// Views of what is uploaded; only `a` is kept.
+// int8 values with a f16 scale for 16 columns of a row.
+struct FactorView {
+  const int8_t* values = nullptr;
+  const uint16_t* scales = nullptr;
+};
+
+// Views of what is uploaded.
 struct PvqProductParts {
-  size_t rows;
-  const PvqLayout* layout;
+  size_t rows = 0;
+  const PvqLayout* layout = nullptr;
   // rows x layout->row_bytes
-  const uint8_t* codes;
+  const uint8_t* codes = nullptr;
   // f16, one a row.
-  const uint16_t* row_scale;
+  const uint16_t* row_scale = nullptr;
+  // Null: the identity.
+  const Rotation* rotation = nullptr;
   // One an output, or null.
-  const float* bias;
-  // A is rank x columns; B is rows x rank with a scale for 16 values of a row. Rank 0: no correction.
-  std::shared_ptr<const FactorMatrix> a;
-  size_t rank;
-  const int8_t* b;
-  const uint16_t* b_scales;
+  const float* bias = nullptr;
+  // A is rank x columns, B rows x rank. Rank 0: no correction.
+  size_t rank = 0;
+  FactorView a, b;
 };
 
 class PvqProduct : public DeviceProduct {
  public:
-  // Uploads. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, INVALID_ARGUMENT for codes that stand for
-  // nothing, DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY.
+  // Uploads. Throws UNSUPPORTED_FORMAT for codes that no kernel knows and rows too long for one, INVALID_ARGUMENT for
+  // codes that stand for nothing, DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY.
   explicit PvqProduct(const PvqProductParts& parts);
 
   size_t in_features() const override { return columns_; }
   size_t out_features() const override { return rows_; }
   size_t bytes() const override;
-  void multiply(const float* x, size_t tokens, float* y) const override;
+  void multiply(const float* x, size_t tokens, float* y, bool prepared) const override;
 
-  // Tokens that one enqueue() takes.
-  static constexpr size_t kMostTokens = 8;
-  // The product's launches, with everything on the device: x and y as launch.h wants them, projected = A x (tokens x
-  // rank, null without a correction), y tokens x out_features(). The context must be current.
+  // The product's launches, with everything on the device: x as launch.h wants it, projected = A x (tokens x rank, null
+  // without a correction), y tokens x out_features(). The context must be current.
   void enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const;
 
  private:
-  // The address of a copy on the device; the copy lives as long as the product.
-  CUdeviceptr upload(Stream& stream, const void* data, size_t bytes);
+  template <class T>
+  const T* upload(Stream& stream, const T* data, size_t count);
+  void add_inputs(Stream& stream, const PvqProductParts& parts);
   void add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes);
+  void enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const;
+  template <class Parameters>
+  void launch(Stream& stream, const char* family, const std::string& name, const Shape& shape,
+              const Parameters& parameters) const;
 
   const Context& context_;
   size_t rows_, columns_;
   std::vector<DeviceBuffer> memory_;
   const uint16_t* row_scale_ = nullptr;
   const float* bias_ = nullptr;
+  // What the launches of rotate_inputs have in common.
+  RotateParameters inputs_{};
   LowRankUp up_{};
-  std::shared_ptr<const FactorMatrix> a_;
   std::vector<SegmentWeights> segments_;
 };
 

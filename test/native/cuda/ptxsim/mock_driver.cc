@@ -54,6 +54,9 @@ namespace {
 constexpr CUresult CUDA_ERROR_INVALID_VALUE = 1, CUDA_ERROR_INVALID_CONTEXT = 201, CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
                    CUDA_ERROR_INVALID_PTX = 218, CUDA_ERROR_NOT_FOUND = 500;
 
+// What a block of compute capability 8.6 and 8.9 may have, the least of all targets.
+constexpr int kMostShared = 99 << 10;
+
 // The device does one thing at a time.
 std::recursive_mutex device_mutex;
 // What every call returns once a kernel failed.
@@ -168,10 +171,22 @@ EXPORTED cuDeviceGetName(char* name, int size, CUdevice) {
 EXPORTED cuDeviceGetAttribute(int* value, int attribute, CUdevice) {
   BEGIN;
   const long capability = setting("MOCK_CUDA_CAPABILITY", 80);
-  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? static_cast<int>(capability / 10)
-           : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? static_cast<int>(capability % 10)
-           : attribute == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT     ? 2
-                                                                       : 0;
+  switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+      *value = static_cast<int>(capability / 10);
+      break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+      *value = static_cast<int>(capability % 10);
+      break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+      *value = 2;
+      break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+      *value = kMostShared;
+      break;
+    default:
+      return CUDA_ERROR_INVALID_VALUE;
+  }
   return CUDA_SUCCESS;
 }
 
@@ -226,8 +241,6 @@ EXPORTED cuModuleGetFunction(CUfunction* function, CUmodule module, const char* 
 
 EXPORTED cuFuncSetAttribute(CUfunction function, int attribute, int value) {
   BEGIN_IN_CONTEXT;
-  // What a block of compute capability 8.6 and 8.9 may have, the least of all targets.
-  constexpr int kMostShared = 99 << 10;
   if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value > kMostShared)
     return CUDA_ERROR_INVALID_VALUE;
   function->kernel->allowed_shared = static_cast<size_t>(value);
@@ -290,6 +303,19 @@ EXPORTED cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream
     std::memcpy(to, reinterpret_cast<const void*>(from), bytes);
     return CUDA_SUCCESS;
   });
+}
+
+EXPORTED cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
+  BEGIN_IN_CONTEXT;
+  if (ptxsim::find_allocation(to, bytes) == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  stream->work.push_back([=] {
+    ptxsim::Allocation* allocation = ptxsim::find_allocation(to, bytes);
+    if (allocation == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::memset(reinterpret_cast<void*>(to), value, bytes);
+    allocation->mark_initialised(to - allocation->address, bytes);
+    return CUDA_SUCCESS;
+  });
+  return CUDA_SUCCESS;
 }
 
 EXPORTED cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {

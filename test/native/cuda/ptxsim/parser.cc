@@ -231,16 +231,15 @@ class Parser {
   void variable(const std::string& text) {
     const size_t equals = text.find('=');
     const Declaration declaration(trim(text.substr(0, equals)));
+    if (kernel_ == nullptr && !declaration.open && text.find(".shared") != std::string::npos) {
+      module_shared_.emplace(declaration.name, declaration);
+      return;
+    }
     auto& symbols = kernel_ != nullptr ? kernel_symbols_ : module_symbols_;
     Symbol& symbol = symbols[declaration.name];
     if (text.find(".shared") != std::string::npos) {
-      if (declaration.open) {
-        symbol = {Space::dynamic_shared, 0};
-      } else if (kernel_ != nullptr) {
-        symbol = {Space::shared, place(kernel_->static_shared, declaration)};
-      } else {
-        fail("shared memory of fixed size outside a kernel");
-      }
+      symbol = declaration.open ? Symbol{Space::dynamic_shared, 0}
+                                : Symbol{Space::shared, place(kernel_->static_shared, declaration)};
     } else if (text.find(".local") != std::string::npos) {
       symbol = {Space::local, place(kernel_->local_bytes, declaration)};
     } else {
@@ -272,7 +271,7 @@ class Parser {
     return -1;
   }
 
-  Operand operand(const std::string& text) const {
+  Operand operand(const std::string& text) {
     Operand result;
     if (text.empty()) fail("an empty operand");
     if (text == "_") return result;
@@ -319,7 +318,7 @@ class Parser {
   }
 
   // "register", "symbol", either with "+offset", or a number.
-  Operand address(const std::string& text) const {
+  Operand address(const std::string& text) {
     Operand result;
     result.form = Operand::memory;
     const size_t plus = text.find('+');
@@ -334,7 +333,12 @@ class Parser {
     return result;
   }
 
-  const Symbol& find_symbol(const std::string& name) const {
+  const Symbol& find_symbol(const std::string& name) {
+    // Shared memory declared outside: each kernel that names it has its own.
+    if (const auto shared = module_shared_.find(name);
+        shared != module_shared_.end() && kernel_symbols_.count(name) == 0) {
+      kernel_symbols_[name] = {Space::shared, place(kernel_->static_shared, shared->second)};
+    }
     for (const auto* symbols : {&kernel_symbols_, &module_symbols_}) {
       const auto found = symbols->find(name);
       if (found != symbols->end()) return found->second;
@@ -350,6 +354,7 @@ class Parser {
   Kernel* kernel_ = nullptr;
   int line_ = 0;
   std::map<std::string, Symbol> module_symbols_, kernel_symbols_;
+  std::map<std::string, Declaration> module_shared_;
   // Registers by name: of the kernel, and of the blocks in braces inside it.
   std::vector<std::map<std::string, int>> scopes_;
   std::map<std::string, int> labels_;

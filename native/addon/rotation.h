@@ -1,0 +1,14 @@
+// Rotations as JavaScript holds them, for the bindings that take one.
+#pragma once
+
+#include <memory>
+
+#include "addon/arguments.h"
+#include "core/linear/rotation.h"
+
+namespace pyramidion {
+
+// Of a Rotation object; rejects anything else.
+std::shared_ptr<const Rotation> rotation_of(const Argument& argument);
+
+}  // namespace pyramidion
