@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/pvq/bit_stream.h"
+#include "cpu/pvq_pulses/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -21,33 +21,32 @@ int bits_of_tags(const PvqCode& code) { return tags_of(code) <= 16 ? 4 : tags_of
 
 int nibble_place(size_t lane) { return static_cast<int>(32 * (lane % 2) + 4 * (lane / 2)); }
 
-// A block before it is packed.
-struct Block {
-  int8_t pulses[block_groups][PyramidCounts::max_dimension];
-  uint32_t tags[block_groups];
-  // What is odd in each group.
-  uint32_t words[block_groups];
-};
-
 // Rows as they are made.
 class Chunk {
  public:
-  Chunk(const PvqCode& code, bool all_wide)
-      : code_(code), quads_(static_cast<size_t>(quads_of(code))), tag_bits_(bits_of_tags(code)), all_wide_(all_wide) {}
+  Chunk(const PvqCode& code, bool all_wide, const PvqPulsesKernel& kernel)
+      : code_(code),
+        kernel_(kernel),
+        quads_(static_cast<size_t>(quads_of(code))),
+        tag_bits_(bits_of_tags(code)),
+        all_wide_(all_wide) {}
 
   void add(const uint8_t* codes) {
     rows.push_back({pulses.size(), wide_blocks.size()});
+    AlignedBuffer<uint8_t> row(blocks_of(code_) * quads_ * 64);
+    std::vector<uint16_t> levels(blocks_of(code_) * block_groups);
+    kernel_.decode(code_, codes, row.data(), levels.data());
     for (size_t b = 0; b < blocks_of(code_); ++b) {
-      read(codes, b);
-      if (all_wide_) {
-        pack_wide();
-      } else if (fits()) {
-        pack_narrow();
+      block_ = row.data() + b * quads_ * 64;
+      clear_padding(b, levels.data());
+      find_words();
+      if (all_wide_ || !fits()) {
+        if (!all_wide_) wide_blocks.push_back(static_cast<uint32_t>(b));
+        pulses.insert(pulses.end(), block_, block_ + quads_ * 64);
       } else {
-        wide_blocks.push_back(static_cast<uint32_t>(b));
-        pack_wide();
+        pack_narrow();
       }
-      pack_tags();
+      pack_tags(levels.data() + b * block_groups);
     }
   }
 
@@ -56,84 +55,66 @@ class Chunk {
   std::vector<uint32_t> wide_blocks;
 
  private:
-  void read(const uint8_t* codes, size_t b) {
-    std::memset(&block_, 0, sizeof(block_));
-    const size_t count = std::min(block_groups, code_.groups - b * block_groups);
-    for (size_t lane = 0; lane < count; ++lane) {
-      const size_t group = b * block_groups + lane;
-      const uint64_t value = read_code(codes, group * static_cast<size_t>(code_.bits), code_.bits);
-      int16_t point[PyramidCounts::max_dimension];
-      code_.points->point_of(value % code_.count(), point);
-      block_.tags[lane] = static_cast<uint32_t>(value / code_.count());
-      for (int i = 0; i < code_.dimension; ++i) {
-        block_.pulses[lane][i] = static_cast<int8_t>(point[i]);
-        if (code_.lattice == Lattice::barnes_wall) block_.words[lane] |= static_cast<uint32_t>(point[i] & 1) << i;
-      }
-      if (code_.lattice == Lattice::barnes_wall) {
-        block_.tags[lane] = 32 * block_.tags[lane] + static_cast<uint32_t>(reed_muller_number(block_.words[lane]));
-      }
+  void clear_padding(size_t b, uint16_t* levels) {
+    for (size_t g = std::max(b * block_groups, code_.groups); g < (b + 1) * block_groups; ++g) {
+      levels[g] = 0;
+      for (size_t q = 0; q < quads_; ++q) std::memset(block_ + q * 64 + g % block_groups * 4, 128, 4);
     }
   }
 
-  // What a narrow block holds, less 8.
-  int narrow(size_t lane, size_t i) const {
-    const int odd = static_cast<int>(block_.words[lane] >> i & 1), p = block_.pulses[lane][i];
-    return code_.lattice == Lattice::barnes_wall ? (p - odd) / 2 : p;
+  // What is odd in each group, four bits of a byte a quad, and the number of the word.
+  void find_words() {
+    if (code_.lattice != Lattice::barnes_wall) return;
+    for (size_t lane = 0; lane < block_groups; ++lane) {
+      uint32_t word = 0;
+      for (size_t i = 0; i < 16; ++i) word |= static_cast<uint32_t>(block_[i / 4 * 64 + lane * 4 + i % 4] & 1) << i;
+      words_[lane] = static_cast<uint32_t>(reed_muller_number(word));
+    }
+  }
+
+  // What a byte of a wide block is in a narrow one: p + 8, or half p + 16 rounded down.
+  uint8_t narrow(size_t byte) const {
+    return static_cast<uint8_t>(code_.lattice == Lattice::barnes_wall ? (block_[byte] - 112) >> 1 : block_[byte] - 120);
   }
 
   bool fits() const {
-    if (quads_ < 2) return false;
-    for (size_t lane = 0; lane < block_groups; ++lane) {
-      for (size_t i = 0; i < 4 * quads_; ++i) {
-        if (narrow(lane, i) < -8 || narrow(lane, i) > 7) return false;
-      }
-    }
-    return true;
+    unsigned beyond = quads_ < 2 ? 16 : 0;
+    for (size_t i = 0; i < quads_ * 64; ++i) beyond |= narrow(i);
+    return beyond < 16;
   }
 
   void pack_narrow() {
-    const size_t start = pulses.size();
-    pulses.resize(start + quads_ * 32);
-    for (size_t lane = 0; lane < block_groups; ++lane) {
-      for (size_t i = 0; i < 4 * quads_; ++i) {
-        const size_t q = i / 4;
-        pulses[start + q / 2 * 64 + lane * 4 + i % 4] |=
-            static_cast<uint8_t>((narrow(lane, i) + 8) << (q % 2 == 0 ? 0 : 4));
+    for (size_t i = 0; i < quads_ * 64; i += 128) {
+      for (size_t place = i; place < i + 64; ++place) {
+        pulses.push_back(static_cast<uint8_t>(narrow(place) | narrow(place + 64) << 4));
       }
     }
   }
 
-  void pack_wide() {
-    const size_t start = pulses.size();
-    pulses.resize(start + quads_ * 64);
-    for (size_t lane = 0; lane < block_groups; ++lane) {
-      for (size_t i = 0; i < 4 * quads_; ++i) {
-        pulses[start + i / 4 * 64 + lane * 4 + i % 4] = static_cast<uint8_t>(block_.pulses[lane][i] + 128);
-      }
-    }
-  }
-
-  void pack_tags() {
+  void pack_tags(const uint16_t* levels) {
     uint64_t nibbles = 0;
     for (size_t lane = 0; lane < block_groups; ++lane) {
-      nibbles |= static_cast<uint64_t>(block_.tags[lane]) << nibble_place(lane);
-      if (tag_bits_ > 4) tags.push_back(static_cast<uint8_t>(block_.tags[lane]));
-      if (tag_bits_ > 8) tags.push_back(static_cast<uint8_t>(block_.tags[lane] >> 8));
+      const uint32_t tag = code_.lattice == Lattice::barnes_wall ? 32u * levels[lane] + words_[lane] : levels[lane];
+      nibbles |= static_cast<uint64_t>(tag) << nibble_place(lane);
+      if (tag_bits_ > 4) tags.push_back(static_cast<uint8_t>(tag));
+      if (tag_bits_ > 8) tags.push_back(static_cast<uint8_t>(tag >> 8));
     }
-    if (tag_bits_ == 4)
-      tags.insert(tags.end(), reinterpret_cast<uint8_t*>(&nibbles), reinterpret_cast<uint8_t*>(&nibbles + 1));
+    for (int byte = 0; byte < 8 && tag_bits_ == 4; ++byte) tags.push_back(static_cast<uint8_t>(nibbles >> 8 * byte));
   }
 
   const PvqCode& code_;
+  const PvqPulsesKernel& kernel_;
   size_t quads_;
   int tag_bits_;
   bool all_wide_;
-  Block block_{};
+  // What is being packed: quads x 64 pulses, and the numbers of its words.
+  uint8_t* block_ = nullptr;
+  uint32_t words_[block_groups] = {};
 };
 
 // Whether most blocks would be wide anyway.
-bool mostly_wide(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows) {
-  Chunk sample(code, false);
+bool mostly_wide(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, const PvqPulsesKernel& kernel) {
+  Chunk sample(code, false, kernel);
   const size_t step = std::max<size_t>(1, rows / kSampleRows);
   for (size_t row = 0; row < rows; row += step) sample.add(codes + row * stride);
   return 2 * sample.wide_blocks.size() > sample.rows.size() * blocks_of(code);
@@ -143,16 +124,18 @@ bool mostly_wide(const PvqCode& code, const uint8_t* codes, size_t stride, size_
 
 bool ExpandedRows::supports(const PvqCode& code) { return code.pulses <= 127 && tags_of(code) <= size_t{1} << 16; }
 
-ExpandedRows::ExpandedRows(const PvqCode& code, const uint8_t* codes, size_t stride, size_t row_count, ThreadPool* pool)
-    : blocks(blocks_of(code)),
-      quads(quads_of(code)),
-      words(code.lattice == Lattice::barnes_wall),
-      all_wide(mostly_wide(code, codes, stride, row_count)),
-      tag_bits(bits_of_tags(code)),
+ExpandedRows::ExpandedRows(const PvqCode& given, const uint8_t* codes, size_t stride, size_t row_count,
+                           InstructionSet set, ThreadPool* pool)
+    : blocks(blocks_of(given)),
+      quads(quads_of(given)),
+      words(given.lattice == Lattice::barnes_wall),
+      tag_bits(bits_of_tags(given)),
       pulses(0),
-      levels(code.levels),
-      factors(code) {
-  std::vector<Chunk> chunks((row_count + kChunkRows - 1) / kChunkRows, Chunk(code, all_wide));
+      factors(std::make_shared<GroupFactors>(given)) {
+  const PvqCode code = with_numbered_levels(given);
+  const PvqPulsesKernel& kernel = pvq_pulses_kernel(code, set);
+  all_wide = mostly_wide(code, codes, stride, row_count, kernel);
+  std::vector<Chunk> chunks((row_count + kChunkRows - 1) / kChunkRows, Chunk(code, all_wide, kernel));
   const auto expand = [&](size_t first, size_t last) {
     for (size_t c = first; c < last; ++c) {
       for (size_t row = c * kChunkRows; row < std::min(row_count, (c + 1) * kChunkRows); ++row) {
@@ -181,9 +164,22 @@ ExpandedRows::ExpandedRows(const PvqCode& code, const uint8_t* codes, size_t str
   tags.shrink_to_fit();
 }
 
+ExpandedRows::ExpandedRows(const PvqCode& code, std::shared_ptr<const GroupFactors> shared_factors, size_t row_count)
+    : blocks(blocks_of(code)),
+      quads(quads_of(code)),
+      words(false),
+      all_wide(true),
+      tag_bits(16),
+      pulses(row_count * blocks * wide_bytes()),
+      tags(row_count * blocks * tag_bytes()),
+      factors(std::move(shared_factors)) {
+  std::memset(pulses.data(), 128, row_count * blocks * wide_bytes());
+  for (size_t row = 0; row <= row_count; ++row) rows.push_back({row * blocks * wide_bytes(), 0});
+}
+
 size_t ExpandedRows::bytes() const {
   return rows.back().pulses + tags.size() + wide_blocks.size() * sizeof(uint32_t) + rows.size() * sizeof(Row) +
-         factors.values.size() * sizeof(float);
+         factors->values.size() * sizeof(float);
 }
 
 ExpandedReader::ExpandedReader(const ExpandedRows& rows, size_t row)

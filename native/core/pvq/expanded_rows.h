@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/aligned_buffer.h"
@@ -21,6 +22,7 @@
 #include "core/pvq/group_factors.h"
 #include "core/pvq/integer_tokens.h"
 #include "core/pvq/reed_muller.h"
+#include "cpu/instruction_set.h"
 
 namespace pyramidion {
 
@@ -28,8 +30,11 @@ struct ExpandedRows {
   // Whether pulses fit a byte and tags two.
   static bool supports(const PvqCode& code);
 
-  // codes: valid ones of a supported code, row r at codes + r * stride, nine bytes readable behind the last.
-  ExpandedRows(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, ThreadPool* pool);
+  // codes: valid ones of a supported code, row r at codes + r * stride, pvq_read_ahead bytes readable behind the last.
+  ExpandedRows(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set,
+               ThreadPool* pool);
+  // Rows without pulses, to be filled in: all blocks wide, with tags of 16 bits that are levels, whatever the lattice.
+  ExpandedRows(const PvqCode& code, std::shared_ptr<const GroupFactors> factors, size_t rows);
 
   // Where the blocks of a row start in `pulses`, and its entries in `wide_blocks`; one more behind the last row.
   struct Row {
@@ -48,8 +53,7 @@ struct ExpandedRows {
   std::vector<uint8_t> tags;
   // The wide blocks of each row, ascending.
   std::vector<uint32_t> wide_blocks;
-  std::vector<float> levels;
-  GroupFactors factors;
+  std::shared_ptr<const GroupFactors> factors;
 
   uint32_t level(uint32_t tag) const { return words ? tag / reed_muller_words : tag; }
   size_t wide_bytes() const { return static_cast<size_t>(quads) * 64; }

@@ -37,8 +37,7 @@ void ExpandedSegment::levels_of(size_t row, uint32_t* levels) const {
 
 void ExpandedSegment::set_levels(const float* levels) {
   std::copy_n(levels, code_.levels.size(), code_.levels.begin());
-  rows_.levels = code_.levels;
-  rows_.factors = GroupFactors(code_);
+  rows_.factors = std::make_shared<GroupFactors>(code_);
 }
 
 }  // namespace pyramidion

@@ -11,7 +11,7 @@ class ExpandedSegment : public SegmentRows {
  public:
   ExpandedSegment(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set,
                   ThreadPool* pool)
-      : SegmentRows(code), rows_(code, codes, stride, rows, pool), kernel_(expanded_product_kernel(rows_, set)) {}
+      : SegmentRows(code), rows_(code, codes, stride, rows, set, pool), kernel_(expanded_product_kernel(rows_, set)) {}
 
   MemoryLayout memory_layout() const override { return MemoryLayout::expanded; }
   size_t bytes() const override { return rows_.bytes(); }

@@ -2,7 +2,7 @@
 
 namespace pyramidion {
 
-GroupFactors::GroupFactors(const PvqCode& code) : stride(0) {
+GroupFactors::GroupFactors(const PvqCode& code) : levels(code.levels), stride(0) {
   const uint64_t norms = static_cast<uint64_t>(code.pulses) * static_cast<uint64_t>(code.pulses) + 1;
   if (norms > max_values / code.levels.size()) return;
   stride = static_cast<uint32_t>(norms);

@@ -115,7 +115,7 @@ template <int Quads, bool Words, int Tokens>
 void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes,
                        size_t row_lanes) {
   static const WordBits bits;
-  const __m512i stride = _mm512_set1_epi32(static_cast<int>(rows.factors.stride));
+  const __m512i stride = _mm512_set1_epi32(static_cast<int>(rows.factors->stride));
   const size_t tag_bytes = rows.tag_bytes();
   for (size_t row = first; row < first + count; ++row, lanes += row_lanes) {
     const uint8_t* pulses = rows.pulses.data() + rows.rows[row].pulses;
@@ -129,7 +129,7 @@ void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, con
       const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;
       const auto factor = [&](__m512i square) {
         const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(levels, stride), square);
-        return _mm512_i32gather_ps(place, rows.factors.values.data(), 4);
+        return _mm512_i32gather_ps(place, rows.factors->values.data(), 4);
       };
       Pulses<Quads> block;
       const bool in_list = wide != wide_end && *wide == b;
@@ -184,7 +184,7 @@ void accumulate(const ExpandedRows& rows, size_t first, size_t count, const Segm
   }
 }
 
-bool supports(const ExpandedRows& rows) { return !rows.factors.values.empty(); }
+bool supports(const ExpandedRows& rows) { return !rows.factors->values.empty(); }
 
 }  // namespace
 

@@ -18,7 +18,7 @@ void accumulate(const ExpandedRows& rows, size_t first, size_t count, const Segm
         const int8_t* p = pulses + lane * width;
         int square = 0;
         for (size_t i = 0; i < width; ++i) square += p[i] * p[i];
-        const float factor = group_factor(rows.levels[rows.level(tags[lane])], static_cast<float>(square));
+        const float factor = group_factor(rows.factors->levels[rows.level(tags[lane])], static_cast<float>(square));
         for (size_t t = 0; t < tokens.count; ++t) {
           const int8_t* x = tokens.values + t * tokens.value_stride + b * block_groups * width + lane * 4;
           int dot = 0;
