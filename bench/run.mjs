@@ -52,8 +52,9 @@ if (model === undefined) {
     `smollm2 skipped: ${values.model === undefined ? 'no --model was given' : `there is no ${values.model}`}`,
   )
 }
-const limits = { 1: measureLimits(1), 2: measureLimits(2) }
 const comparisons = await runComparisons({ only: values.only, model, peers: reason === undefined, ...settings })
+const threadCounts = new Set(comparisons.filter(({ group }) => group === 'layers').map(({ threads }) => threads))
+const limits = Object.fromEntries([...threadCounts].map(threads => [threads, measureLimits(threads)]))
 
 const tables = tablesOf(comparisons, limits, values.only)
 for (const { title, header, rows } of tables) console.log(`\n${title}\n${formatTable(header, rows)}`)
