@@ -94,6 +94,42 @@ constexpr unsigned kGemvThreads = 128;
 
 inline Shape gemv_shape(uint32_t rows) { return {quads(rows), 1, 1, kGemvThreads, 0}; }
 
+// A segment in pair codes (pair_codes.h): D = 8 and few pulses, rewritten for a faster product with a few tokens.
+struct PairCodes {
+  // quads() x quad_words x 4 words.
+  const uint32_t* words;
+  // PairLayout::table, table_words of it; from first_level on they are the levels.
+  const uint32_t* table;
+  uint32_t table_words, first_level;
+  uint32_t columns, groups, quad_words;
+  uint32_t bits, fraction_bits;
+  // Offsets in bytes: of the pairs' pulses in `table`, of the level.
+  uint32_t composition_shift, composition_mask, level_shift, level_mask;
+};
+
+// What a product with a few tokens does with the sums over a row's groups.
+struct GemvOutputs {
+  const uint16_t* row_scale;
+  uint32_t rows;
+  Activations x;
+  LowRankUp up;
+  const float* bias;
+  float* y;
+  uint32_t tokens, y_stride;
+  uint32_t accumulate;
+};
+
+// pair_gemv_i8_t{1,8}: y = W x (+ B t) (+ bias) for int8 inputs, one token or up to 8. Inputs from the last column to
+// the end of its group must be zero.
+struct PairGemvParameters {
+  PairCodes codes;
+  GemvOutputs outputs;
+};
+
+inline Shape pair_gemv_shape(const PairCodes& codes, uint32_t rows) {
+  return {quads(rows), 1, 1, kGemvThreads, size_t{codes.table_words} * 4};
+}
+
 // decode_gemm_d{8,16}_w{32,64}_{f16,i8}: the same for many tokens, on the tensor cores.
 using GemmParameters = GemvParameters;
 

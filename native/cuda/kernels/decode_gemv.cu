@@ -2,18 +2,10 @@
 // quad of rows, its warps alternate over tiles of 32 groups, a thread decodes the same group of the four rows, so that
 // inputs are read once for four rows and codes by loads of 128 bits. Sums are reduced over the warps, then over the
 // block, in a fixed order.
-#include "cuda/kernels/activations.cuh"
+#include "cuda/kernels/gemv_outputs.cuh"
 #include "cuda/kernels/point.cuh"
 
 namespace pyramidion::cuda {
-
-constexpr uint32_t kWarps = kGemvThreads / 32;
-
-__device__ __forceinline__ float warp_sum(float value) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  return value;
-}
 
 // Adds a group's share in the outputs of four rows.
 template <int D, class Word, class Value, int Tokens>
@@ -61,20 +53,10 @@ __device__ __forceinline__ void add_group(const GemvParameters& p, const Word* c
   }
 }
 
-// Adds B t to sums that are already in the outputs' scale, a warp's lanes sharing the rank.
-__device__ __forceinline__ float low_rank_dot(const LowRankUp& up, uint32_t row, uint32_t token, uint32_t lane) {
-  float sum = 0;
-  for (uint32_t k = lane; k < up.rank; k += 32) {
-    sum = fmaf(up_factor(up, row, k), __ldg(up.projected + static_cast<size_t>(token) * up.rank + k), sum);
-  }
-  return warp_sum(sum);
-}
-
 template <int D, class Word, class Value, int Tokens>
 __device__ __forceinline__ void decode_gemv(const GemvParameters& p) {
-  SHARED_VARIABLE(float[kWarps][4][Tokens], partial);
   const SegmentWeights& weights = p.weights;
-  const uint32_t quad = blockIdx.x, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const uint32_t quad = blockIdx.x;
   const uint4* stream = reinterpret_cast<const uint4*>(weights.codes) + static_cast<size_t>(quad) * weights.quad_words;
 
   float sums[4][Tokens] = {};
@@ -83,31 +65,8 @@ __device__ __forceinline__ void decode_gemv(const GemvParameters& p) {
     QuadCodes<Word>::read(stream, group, weights.tables.bits, codes);
     add_group<D, Word, Value, Tokens>(p, codes, group, sums);
   }
-#pragma unroll
-  for (int r = 0; r < 4; ++r) {
-#pragma unroll
-    for (int t = 0; t < Tokens; ++t) {
-      const float sum = warp_sum(sums[r][t]);
-      if (lane == 0) partial[warp][r][t] = sum;
-    }
-  }
-  __syncthreads();
-
-  // A warp finishes a row.
-  static_assert(kWarps == 4, "a warp a row of the quad");
-  const uint32_t row = quad * 4 + warp;
-  if (row >= weights.rows) return;
-  const float row_scale = __half2float(__ushort_as_half(__ldg(weights.row_scale + row)));
-  for (uint32_t t = 0; t < p.tokens; ++t) {
-    float sum = 0;
-#pragma unroll
-    for (uint32_t w = 0; w < kWarps; ++w) sum += partial[w][warp][t];
-    float result = sum * row_scale * token_scale(p.x, t);
-    if (p.up.rank > 0) result += low_rank_dot(p.up, row, t, lane);
-    if (p.bias != nullptr) result += __ldg(p.bias + row);
-    float* y = p.y + static_cast<size_t>(t) * p.y_stride + row;
-    if (lane == 0) *y = p.accumulate != 0 ? *y + result : result;
-  }
+  write_outputs({weights.row_scale, weights.rows, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate}, quad,
+                sums);
 }
 
 #define DECODE_GEMV(D, BITS, NAME, TYPE, TOKENS)                          \

@@ -136,6 +136,10 @@ struct Int8Format {
   }
 };
 
+__device__ __forceinline__ float zero_value(const float*) { return 0; }
+__device__ __forceinline__ __half zero_value(const __half*) { return __ushort_as_half(0); }
+__device__ __forceinline__ int8_t zero_value(const int8_t*) { return 0; }
+
 // <A(rank,.), x>, by a warp.
 __device__ __forceinline__ float down_dot(const LowRankDown& down, uint32_t rank, const float* x, uint32_t width) {
   const uint32_t blocks = (width + 15) / 16, lane = threadIdx.x % 32;
@@ -165,6 +169,8 @@ __device__ __forceinline__ void rotate_inputs(const RotateParameters& p) {
     x[i] = format.store(x[i], &value);
     if (share == 0) out[i] = value;
   }
+  // Products may take whole groups.
+  for (uint32_t i = p.width + threadIdx.x; share == 0 && i < p.stride; i += kRotateThreads) out[i] = zero_value(out);
   if (share == 0 && threadIdx.x == 0 && p.token_scale != nullptr) p.token_scale[token] = format.scale();
   if (p.down.rank == 0) return;
   __syncthreads();

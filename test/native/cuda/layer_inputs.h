@@ -14,10 +14,10 @@
 template <class Value>
 class LayerInputs {
  public:
-  LayerInputs(size_t columns, uint32_t tokens, Random& random)
+  LayerInputs(size_t columns, uint32_t tokens, Random& random, Value padding = unusable())
       : columns_(columns),
         stride_(static_cast<uint32_t>((columns + 15) / 16 * 16)),
-        host_(make(columns, tokens, stride_, random)),
+        host_(make(columns, tokens, stride_, padding, random)),
         host_scale_(make_scales(tokens, random)),
         values_(host_),
         scale_(host_scale_) {}
@@ -34,11 +34,14 @@ class LayerInputs {
   }
 
  private:
-  static std::vector<Value> make(size_t columns, uint32_t tokens, uint32_t stride, Random& random) {
-    // Sixteen readable values behind the last; what no kernel may use is NaN or large.
-    std::vector<Value> values(size_t{tokens} * stride + 16, Value(127));
-    if constexpr (sizeof(Value) == 4) std::fill(values.begin(), values.end(), NAN);
-    if constexpr (sizeof(Value) == 2) std::fill(values.begin(), values.end(), Value(0x7e00));
+  // NaN, or a large number.
+  static Value unusable() {
+    if constexpr (sizeof(Value) == 4) return NAN;
+    return sizeof(Value) == 2 ? Value(0x7e00) : Value(127);
+  }
+  // With sixteen readable values behind the last.
+  static std::vector<Value> make(size_t columns, uint32_t tokens, uint32_t stride, Value padding, Random& random) {
+    std::vector<Value> values(size_t{tokens} * stride + 16, padding);
     for (uint32_t t = 0; t < tokens; ++t) {
       for (size_t c = 0; c < columns; ++c) {
         Value& value = values[size_t{t} * stride + c];

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "../pvq/random.h"
@@ -66,7 +67,9 @@ class Case {
     simt::run(kernel, dim3(shape.grid_x, shape.grid_y), dim3(shape.threads), shape.dynamic_shared, parameters);
     const std::vector<Value> stored = out.values();
     for (uint32_t token = 0; token < tokens_; ++token) {
-      values->insert(values->end(), stored.begin() + token * stride, stored.begin() + token * stride + width);
+      const auto first = stored.begin() + token * stride;
+      values->insert(values->end(), first, first + width);
+      REQUIRE(std::all_of(first + width, first + stride, [](Value padding) { return padding == 0; }));
     }
     *scale = scales.values();
     *projected = t.values();

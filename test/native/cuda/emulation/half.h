@@ -31,6 +31,10 @@ inline __half __hfma(__half a, __half b, __half c) {
 inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) { return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)}; }
 inline __half2 __hadd2(__half2 a, __half2 b) { return __hfma2(a, {{0x3c00}, {0x3c00}}, b); }
 inline __half2 __hsub2(__half2 a, __half2 b) { return __hfma2(b, {{0xbc00}, {0xbc00}}, a); }
+inline __half2 __hmul2(__half2 a, __half2 b) { return __hfma2(a, b, {{0x8000}, {0x8000}}); }
+inline __half2 __hneg2(__half2 a) {
+  return {{static_cast<uint16_t>(a.x.bits ^ 0x8000)}, {static_cast<uint16_t>(a.y.bits ^ 0x8000)}};
+}
 inline __half2 __habs2(__half2 a) {
   return {{static_cast<uint16_t>(a.x.bits & 0x7fff)}, {static_cast<uint16_t>(a.y.bits & 0x7fff)}};
 }
