@@ -37,7 +37,7 @@ export interface PvqSegment {
 }
 
 /** See native/core/pvq/memory_layout.h. */
-export type MemoryLayout = 'compact' | 'expanded'
+export type MemoryLayout = 'compact' | 'split' | 'expanded'
 
 /** `w = rowScale * level * p / ||p||` for each group; see docs/architecture.md, "PVQ rows". */
 export interface PvqWeights {

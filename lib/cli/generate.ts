@@ -38,7 +38,7 @@ export function generateCommand(signal: AbortSignal): Command {
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
       activationsOption,
     )
-    .option('--layout <form>', 'of PVQ codes in memory: compact, expanded or auto (default: auto)', layoutOption)
+    .option('--layout <form>', 'of PVQ codes in memory: compact, split, expanded or auto (default: auto)', layoutOption)
     .option('--json', 'print one JSON object when done instead of streaming', false)
     .action(async (path: string, prompt: string | undefined, options: Options) => {
       const { maxTokens, temperature, topK, topP, seed } = options

@@ -9,17 +9,22 @@ import type { Activations } from './activations.js'
 
 /**
  * - `compact`: the codes as stored, decoded inside the product; the least memory;
+ * - `split`: the same information in bit fields of their own, faster to decode and a little larger; for the integers with groups of 8
+ *   or 16 and at most 31 pulses, others are compact;
  * - `expanded`: the pulses themselves, mostly four bits each;
  * - `auto`: `expanded` with int8 activations, whose products are done in integers, `compact` otherwise.
  */
 export type Layout = MemoryLayout | 'auto'
 
-const layouts: readonly Layout[] = ['compact', 'expanded', 'auto']
+const layouts: readonly Layout[] = ['compact', 'split', 'expanded', 'auto']
 
 /** Throws INVALID_ARGUMENT unless `layout` is one of {@link Layout}. */
 export function checkLayout(layout: Layout): void {
   if (layouts.includes(layout)) return
-  throw new PyramidionError('INVALID_ARGUMENT', `layout must be compact, expanded or auto, got ${describe(layout)}`)
+  throw new PyramidionError(
+    'INVALID_ARGUMENT',
+    `layout must be compact, split, expanded or auto, got ${describe(layout)}`,
+  )
 }
 
 /** What `layout` comes to for a layer with such activations. */

@@ -197,7 +197,7 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
   static MemoryLayout memory_layout(const Argument& argument) {
     if (!argument.present()) return MemoryLayout::compact;
     const MemoryLayout* layout = find_memory_layout(argument.string());
-    if (layout == nullptr) argument.reject("compact or expanded");
+    if (layout == nullptr) argument.reject("compact, split or expanded");
     return *layout;
   }
 

@@ -4,7 +4,7 @@ import { RandomSource } from '../../dist/model/random-source.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { randomNormal } from '../model/random-normal.js'
 
-const forms = ['compact', 'expanded'] as const
+const forms = ['compact', 'split', 'expanded'] as const
 
 describe('layout', () => {
   const [outFeatures, inFeatures, tokens] = [96, 320, 7]
@@ -41,10 +41,12 @@ describe('layout', () => {
 
   it('takes floats too', async () => {
     const layer = await quantizeLinear(weight, shape, { bits: 3 })
-    const [compact, expanded] = await Promise.all(forms.map(form => load(layer, form, 'float')))
+    const layers = await Promise.all(forms.map(form => load(layer, form, 'float')))
     for (const count of [1, tokens]) {
-      const [expected, actual] = [compact, expanded].map(each => each.forward(x.subarray(0, count * inFeatures), count))
-      for (let i = 0; i < expected.length; i++) assert.ok(Math.abs(actual[i] - expected[i]) < 1e-4, `${i}`)
+      const [expected, ...others] = layers.map(each => each.forward(x.subarray(0, count * inFeatures), count))
+      for (const actual of others) {
+        for (let i = 0; i < expected.length; i++) assert.ok(Math.abs(actual[i] - expected[i]) < 1e-4, `${i}`)
+      }
     }
   })
 
@@ -53,13 +55,15 @@ describe('layout', () => {
     const layer = await quantizeLinear(randomNormal(random, 256 * 1024), wide, {
       quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }),
     })
-    const [compact, expanded] = await Promise.all(
+    const [compact, split, expanded] = await Promise.all(
       forms.map(form =>
         QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), undefined, 'int8', { layout: form }),
       ),
     )
     assert.equal(compact.layout, 'compact')
     assert.ok(compact.bitsInMemory > 3 && compact.bitsInMemory < 3.1, `${compact.bitsInMemory}`)
+    assert.equal(split.layout, 'split')
+    assert.ok(split.bitsInMemory > 3.3 && split.bitsInMemory < 3.6, `${split.bitsInMemory}`)
     assert.equal(expanded.layout, 'expanded')
     assert.ok(expanded.bitsInMemory > 4.5 && expanded.bitsInMemory < 5, `${expanded.bitsInMemory}`)
     assert.equal(expanded.memoryBytes, (expanded.bitsInMemory * 256 * 1024) / 8)

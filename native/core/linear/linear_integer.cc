@@ -9,13 +9,13 @@
 namespace pyramidion {
 namespace {
 
-// Tokens multiplied together: what their products' lanes take stays in a core's caches.
-constexpr size_t kTokens = 8;
-constexpr size_t kRows = 32;
+// Tokens multiplied together, and rows, for which the lanes of all products stay in a core's caches. Rows are decoded
+// once for all of these tokens.
+constexpr size_t kTokens = 256, kProducts = 2048;
+size_t rows_at_once(size_t tokens) { return std::clamp<size_t>(kProducts / tokens, 8, 32); }
 
-size_t row_grain(size_t rows, size_t threads) {
-  return std::max<size_t>(8, (rows / (threads * 4) + kRows - 1) / kRows * kRows);
-}
+// Rows a thread takes at a time, a few turns each.
+size_t row_grain(size_t rows, size_t threads) { return std::max<size_t>(32, (rows / (threads * 4) + 31) / 32 * 32); }
 
 }  // namespace
 
@@ -32,10 +32,11 @@ void Linear::forward_integer(const float* x, size_t tokens, float* y, ThreadPool
       }
     }
   });
+  const size_t height = rows_at_once(tokens);
   pool.parallel_for(out, row_grain(out, pool.size()), [&](size_t begin, size_t end) {
     AlignedBuffer<float> factor(rank);
-    for (size_t first = begin; first < end; first += kRows) {
-      const size_t count = std::min(kRows, end - first);
+    for (size_t first = begin; first < end; first += height) {
+      const size_t count = std::min(height, end - first);
       for (size_t token = 0; token < tokens; token += kTokens) {
         integer_->integer_products(first, count, inputs, token, std::min(kTokens, tokens - token),
                                    y + token * out + first, out);

@@ -1,17 +1,15 @@
 // The memory layout `compact`: codes as stored.
 #pragma once
 
-#include <mutex>
 #include <vector>
 
-#include "core/pvq/expanded_rows.h"
-#include "core/pvq/segment_rows.h"
+#include "core/pvq/decoded_segment.h"
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_pulses/dispatch.h"
 
 namespace pyramidion {
 
-class CompactSegment : public SegmentRows {
+class CompactSegment : public DecodedSegment {
  public:
   CompactSegment(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set);
 
@@ -19,25 +17,22 @@ class CompactSegment : public SegmentRows {
   size_t bytes() const override { return codes_.size(); }
   void decode(size_t row, float scale, float* out) const override { kernel_.decode(code_, at(row), scale, out); }
   void levels_of(size_t row, uint32_t* levels) const override;
-  void set_levels(const float* levels) override;
   size_t prepared_size() const override { return kernel_.prepared_size(code_); }
   void prepare(const float* x, float* prepared) const override { kernel_.prepare(code_, x, prepared); }
   float dot(size_t row, const float* prepared) const override { return kernel_.dot(code_, at(row), prepared); }
   void accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const override;
 
  private:
+  void decode_pulses(size_t row, uint8_t* pulses, uint16_t* levels) const override {
+    pulses_kernel_.decode(numbered_, at(row), pulses, levels);
+  }
   // Group by group, for codes that expanded rows do not support.
   void accumulate_groups(size_t row, const SegmentTokens& tokens, float* lanes) const;
-  std::shared_ptr<const GroupFactors> factors() const;
   const uint8_t* at(size_t row) const { return codes_.data() + row * code_.bytes; }
 
   const PvqDecodeKernel& kernel_;
   const PvqCode numbered_;
   const PvqPulsesKernel& pulses_kernel_;
-  InstructionSet set_;
-  // Made when they are first needed, which with float activations is never.
-  mutable std::mutex factors_mutex_;
-  mutable std::shared_ptr<const GroupFactors> factors_;
   // With pvq_read_ahead bytes at the end.
   std::vector<uint8_t> codes_;
 };

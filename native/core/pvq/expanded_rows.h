@@ -59,6 +59,8 @@ struct ExpandedRows {
   size_t wide_bytes() const { return static_cast<size_t>(quads) * 64; }
   size_t narrow_bytes() const { return wide_bytes() / 2; }
   size_t tag_bytes() const { return static_cast<size_t>(tag_bits) * block_groups / 8; }
+  // The levels of a row to be filled in.
+  uint16_t* wide_levels(size_t row) { return reinterpret_cast<uint16_t*>(tags.data()) + row * blocks * block_groups; }
   const uint8_t* row_tags(size_t row) const { return tags.data() + row * blocks * tag_bytes(); }
   size_t bytes() const;
 };

@@ -3,12 +3,14 @@
 namespace pyramidion {
 namespace {
 
-constexpr MemoryLayout kLayouts[] = {MemoryLayout::compact, MemoryLayout::expanded};
+constexpr MemoryLayout kLayouts[] = {MemoryLayout::compact, MemoryLayout::split, MemoryLayout::expanded};
 
 }  // namespace
 
 const char* name_of(MemoryLayout layout) {
   switch (layout) {
+    case MemoryLayout::split:
+      return "split";
     case MemoryLayout::expanded:
       return "expanded";
     default:

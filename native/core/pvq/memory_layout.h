@@ -8,6 +8,8 @@ namespace pyramidion {
 enum class MemoryLayout {
   // As stored, decoded inside the product.
   compact,
+  // The same information in bit fields of their own, decoded without searches and divisions.
+  split,
   // The pulses themselves.
   expanded,
 };

@@ -4,6 +4,7 @@
 
 #include "core/pvq/compact_segment.h"
 #include "core/pvq/expanded_segment.h"
+#include "core/pvq/split_segment.h"
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
@@ -22,6 +23,9 @@ std::unique_ptr<SegmentRows> make_segment_rows(MemoryLayout layout, const PvqCod
                                                size_t stride, size_t rows, InstructionSet set, ThreadPool* pool) {
   if (layout == MemoryLayout::expanded && ExpandedRows::supports(code)) {
     return std::make_unique<ExpandedSegment>(code, codes, stride, rows, set, pool);
+  }
+  if (layout == MemoryLayout::split && SplitRows::supports(code)) {
+    return std::make_unique<SplitSegment>(code, codes, stride, rows, set, pool);
   }
   return std::make_unique<CompactSegment>(code, codes, stride, rows, set);
 }
