@@ -1,13 +1,26 @@
 // `pyramidion evaluate MODEL --text FILE`: perplexity, and divergence from a reference model.
 import { Command } from 'commander'
+import type { DeviceChoice } from '../device.js'
 import { evaluate } from '../evaluation/evaluate.js'
 import type { Activations } from '../linear/activations.js'
-import { activationsOption, formatTable, integerOption, printJson, readText, withProgress } from './terminal.js'
+import { loadModel } from '../model/load-model.js'
+import {
+  activationsOption,
+  deviceHelp,
+  deviceOption,
+  formatTable,
+  integerOption,
+  printJson,
+  printWarning,
+  readText,
+  withProgress,
+} from './terminal.js'
 
 interface Options {
   text: string
   reference?: string
   activations?: Activations
+  device: DeviceChoice
   window: number
   stride?: number
   windows?: number
@@ -30,17 +43,25 @@ export function evaluateCommand(signal: AbortSignal): Command {
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
       activationsOption,
     )
+    .option('--device <name>', `${deviceHelp}; the reference stays on the processor`, deviceOption, 'cpu')
     .option('--window <tokens>', 'tokens a window', integerOption(4), 512)
     .option('--stride <tokens>', 'tokens from one window to the next (default: the window)', integerOption(1))
     .option('--windows <n>', 'only the first n windows', integerOption(1))
     .option('--json', 'print one JSON object', false)
     .option('--quiet', 'no progress bar', false)
     .action(async (model: string, options: Options) => {
-      const { reference, activations, window, stride, windows } = options
+      const { reference, activations, device, window, stride, windows } = options
       const text = await readText(options.text, '--text')
-      const result = await withProgress(options.quiet || options.json, onProgress =>
-        evaluate({ model, reference, activations, text, window, stride, windows, signal, onProgress }),
-      )
+      const settings = { reference, text, window, stride, windows, signal }
+      const result = await withProgress(options.quiet || options.json, async onProgress => {
+        if (device === 'cpu') return evaluate({ model, activations, ...settings, onProgress })
+        const loaded = await loadModel(model, { activations, device, onWarning: printWarning, signal })
+        try {
+          return await evaluate({ model: loaded, ...settings, onProgress })
+        } finally {
+          await loaded.dispose()
+        }
+      })
       if (options.json) {
         printJson(result)
         return

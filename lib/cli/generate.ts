@@ -1,10 +1,20 @@
 // `pyramidion generate MODEL PROMPT`: streams a completion, or an answer with --chat.
 import { text as readAll } from 'node:stream/consumers'
 import { Command } from 'commander'
+import type { DeviceChoice } from '../device.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
 import { loadModel } from '../model/load-model.js'
-import { activationsOption, integerOption, layoutOption, numberOption, printJson } from './terminal.js'
+import {
+  activationsOption,
+  deviceHelp,
+  deviceOption,
+  integerOption,
+  layoutOption,
+  numberOption,
+  printJson,
+  printWarning,
+} from './terminal.js'
 
 interface Options {
   chat: boolean
@@ -17,6 +27,7 @@ interface Options {
   threads?: number
   activations?: Activations
   layout?: Layout
+  device: DeviceChoice
   json: boolean
 }
 
@@ -38,13 +49,21 @@ export function generateCommand(signal: AbortSignal): Command {
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
       activationsOption,
     )
+    .option('--device <name>', deviceHelp, deviceOption, 'cpu')
     .option('--layout <form>', 'of PVQ codes in memory: compact, split, expanded or auto (default: auto)', layoutOption)
     .option('--json', 'print one JSON object when done instead of streaming', false)
     .action(async (path: string, prompt: string | undefined, options: Options) => {
       const { maxTokens, temperature, topK, topP, seed } = options
       const input = prompt ?? (await readAll(process.stdin))
-      const { threads, activations, layout } = options
-      const model = await loadModel(path, { signal, threads, activations, layout })
+      const { threads, activations, layout, device } = options
+      const model = await loadModel(path, {
+        signal,
+        threads,
+        activations,
+        layout,
+        device,
+        onWarning: printWarning,
+      })
       try {
         const settings = { maxTokens, temperature, topK, topP, seed, signal }
         const system = options.system === undefined ? [] : [{ role: 'system', content: options.system }]

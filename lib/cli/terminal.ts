@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { SingleBar } from 'cli-progress'
 import { InvalidArgumentError } from 'commander'
+import { checkDevice, type DeviceChoice } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkLayout, type Layout } from '../linear/layout.js'
@@ -51,6 +52,23 @@ export function layoutOption(text: string): Layout {
     throw new InvalidArgumentError((error as Error).message)
   }
   return text as Layout
+}
+
+/** A commander parser for {@link DeviceChoice}. */
+export function deviceOption(text: string): DeviceChoice {
+  try {
+    checkDevice(text)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+  return text
+}
+
+export const deviceHelp = 'where to compute: cpu, cuda, or auto for a GPU where one can be used'
+
+/** Warnings go to standard error, whatever else is printed. */
+export function printWarning(message: string): void {
+  process.stderr.write(`warning: ${message}\n`)
 }
 
 /** Reads a text file; errors name the option it came from. */

@@ -9,6 +9,7 @@ import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
 import { native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
+import type { Placer } from './model-placement.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
 import { type ProjectionRole, projectionRoles, projections } from './projection-names.js'
 import type { Workspace } from './workspace.js'
@@ -78,12 +79,13 @@ export class Block {
     signal?: AbortSignal,
     activations?: Activations,
     layout?: Layout,
+    place?: Placer,
   ): Promise<Block> {
     const { config } = source
     const prefix = `model.layers.${layer}.`
     const vector = (name: string) => readVector(source, prefix + name, signal)
     const linear = (name: ProjectionRole, bias: boolean) =>
-      Projection.load(source, prefix + projections[name], bias, signal, activations, layout)
+      Projection.load(source, prefix + projections[name], bias, signal, activations, layout, place)
     return new Block(config, layer, {
       attentionNorm: await vector('input_layernorm.weight'),
       query: await linear('query', config.queryKeyValueBias),

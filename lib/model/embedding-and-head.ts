@@ -4,6 +4,7 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { native } from '../native.js'
+import type { Placer } from './model-placement.js'
 import { Projection, readVector } from './projection.js'
 
 export class EmbeddingAndHead {
@@ -16,10 +17,13 @@ export class EmbeddingAndHead {
     readonly norm: Float32Array,
   ) {}
 
-  static async load(source: ModelSource, signal?: AbortSignal): Promise<EmbeddingAndHead> {
-    const embedding = await Projection.load(source, 'model.embed_tokens', false, signal)
+  /** The head computes where `place` puts it; rows of the embedding come from the processor. */
+  static async load(source: ModelSource, signal?: AbortSignal, place?: Placer): Promise<EmbeddingAndHead> {
     const { config } = source
-    const output = config.tieWordEmbeddings ? embedding : await Projection.load(source, 'lm_head', false, signal)
+    const load = (name: string, placer?: Placer) =>
+      Projection.load(source, name, false, signal, undefined, undefined, placer)
+    const embedding = await load('model.embed_tokens', config.tieWordEmbeddings ? place : undefined)
+    const output = config.tieWordEmbeddings ? embedding : await load('lm_head', place)
     return new EmbeddingAndHead(config, embedding, output, await readVector(source, 'model.norm.weight', signal))
   }
 

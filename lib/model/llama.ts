@@ -11,6 +11,7 @@ import type { Progress } from '../worker/job.js'
 import { Block, type InputHook } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
 import { KeyValueCache } from './key-value-cache.js'
+import type { Placer } from './model-placement.js'
 import { checkTensors } from './tensor-requirements.js'
 import { Workspace } from './workspace.js'
 
@@ -29,6 +30,8 @@ export interface LoadOptions {
   activations?: Activations
   /** The form that the blocks' PVQ codes have in memory. Default `auto`. */
   layout?: Layout
+  /** Where each layer computes. Default: on the processor. */
+  place?: Placer
   signal?: AbortSignal
   onProgress?: (progress: Progress) => void
 }
@@ -57,11 +60,11 @@ export class Llama {
     checkTensors(source)
     const activations = options.activations ?? storedActivations(source.quantizationConfig, source.path)
     const total = source.config.layers + 1
-    const ends = await EmbeddingAndHead.load(source, signal)
+    const ends = await EmbeddingAndHead.load(source, signal, options.place)
     onProgress?.({ done: 1, total, label: 'loading' })
     const blocks: Block[] = []
     for (let layer = 0; layer < source.config.layers; layer++) {
-      blocks.push(await Block.load(source, layer, signal, activations, options.layout))
+      blocks.push(await Block.load(source, layer, signal, activations, options.layout, options.place))
       onProgress?.({ done: layer + 2, total, label: 'loading' })
     }
     return new Llama(ends, blocks, activations)

@@ -4,18 +4,20 @@
  */
 import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions } from '../checkpoint/tokenizer.js'
+import { warn } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkLayout, type Layout } from '../linear/layout.js'
+import { choosePlace, type DeviceOptions } from '../linear/placement.js'
 import { TurnQueue } from '../worker/turn-queue.js'
 import { type CallOptions, WorkerHost } from '../worker/worker-host.js'
 import { checkedOptions, type GenerationOptions, type GenerationSummary } from './generation-options.js'
-import type { GeneratePayload, ModelDescription } from './model-service.js'
+import type { GeneratePayload, LoadPayload, ModelDescription } from './model-service.js'
 import { checkedIds, checkedMessages } from './prompt-arguments.js'
 
 const service = new URL('./model-service.js', import.meta.url)
 
-export interface LoadModelOptions extends CallOptions {
+export interface LoadModelOptions extends CallOptions, DeviceOptions {
   /** Threads to compute with, 1 to 1024, for all models of the process. Default: every core it may use. */
   threads?: number
   /**
@@ -30,10 +32,11 @@ export interface LoadModelOptions extends CallOptions {
 /**
  * Loads a quantized folder, a Hugging Face folder or a GGUF file into a worker thread. Weights stay in their stored form.
  * Throws FILE_NOT_FOUND, INVALID_FILE, UNSUPPORTED_FORMAT, UNSUPPORTED_ARCHITECTURE, MISSING_TENSOR, INVALID_SHAPE,
- * NOT_FINITE or ABORTED. A model that is idle does not keep the process alive; dispose() frees it at once.
+ * NOT_FINITE or ABORTED; with a device DEVICE_UNAVAILABLE, DEVICE_ERROR or OUT_OF_MEMORY, and UNSUPPORTED_FORMAT for `cuda` where
+ * no layer has a kernel. On a GPU compute the PVQ layers that have one, all else on the processor. A model that is idle does not keep the process alive; dispose() frees it at once.
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { threads, activations, layout, signal, onProgress } = options
+  const { threads, activations, layout, device = 'cpu', onWarning = warn, signal, onProgress } = options
   if (typeof path !== 'string' || path === '') {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -45,17 +48,22 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   }
   if (activations !== undefined) checkActivations(activations)
   if (layout !== undefined) checkLayout(layout)
+  const chosen = await choosePlace({ device, onWarning })
   const host = new WorkerHost()
   try {
-    return new Model(
-      host,
-      await host.call<ModelDescription>(
-        service,
-        'load',
-        { path, threads, activations, layout },
-        { signal, onProgress },
-      ),
-    )
+    const payload: LoadPayload = {
+      path,
+      threads,
+      activations,
+      layout,
+      device: chosen.device,
+      required: device === 'cuda',
+    }
+    const description = await host.call<ModelDescription>(service, 'load', payload, { signal, onProgress })
+    if (description.deviceFallback !== undefined) {
+      onWarning(`the processor computes a part of the model, ${description.deviceFallback}`)
+    }
+    return new Model(host, { ...description, deviceFallback: chosen.fallback ?? description.deviceFallback })
   } catch (error) {
     await host.dispose('the model')
     throw error
@@ -94,7 +102,22 @@ export class Model implements AsyncDisposable {
     return this.#description.activations
   }
 
-  /** Bytes the weights occupy in memory. */
+  /** Where its layers compute: `cuda` when some do. */
+  get device(): 'cpu' | 'cuda' {
+    return this.#description.device
+  }
+
+  /** Layers that compute on the GPU. */
+  get deviceLayers(): number {
+    return this.#description.deviceLayers
+  }
+
+  /** What computes on the processor though a GPU was asked for, and why. */
+  get deviceFallback(): string | undefined {
+    return this.#description.deviceFallback
+  }
+
+  /** Bytes the weights occupy in memory of the process. */
   get weightBytes(): number {
     return this.#description.weightBytes
   }

@@ -14,6 +14,7 @@ import { generate as generateText } from './generate.js'
 import type { GenerationOptions, GenerationSummary } from './generation-options.js'
 import type { KeyValueCache } from './key-value-cache.js'
 import { Llama } from './llama.js'
+import { type ModelPlace, ModelPlacement } from './model-placement.js'
 
 export interface LoadedModel {
   path: string
@@ -24,7 +25,7 @@ export interface LoadedModel {
 }
 
 /** What the caller's thread knows of the model. */
-export interface ModelDescription {
+export interface ModelDescription extends ModelPlace {
   path: string
   kind: 'huggingface' | 'gguf' | 'quantized'
   config: ModelConfig
@@ -45,25 +46,33 @@ export function loadedModel(): LoadedModel {
   return loaded
 }
 
+export interface LoadPayload {
+  path: string
+  threads?: number
+  activations?: Activations
+  layout?: Layout
+  device: 'cpu' | 'cuda'
+  /** Whether only a device will do. */
+  required: boolean
+}
+
 export async function load(
-  {
-    path,
-    threads,
-    activations,
-    layout,
-  }: { path: string; threads?: number; activations?: Activations; layout?: Layout },
+  { path, threads, activations, layout, device, required }: LoadPayload,
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
   const source = await openModel(path)
   try {
     const tokenizer = await source.tokenizer()
+    const placement = new ModelPlacement(device, required)
     const model = await Llama.load(source, {
       activations,
       layout,
+      place: placement.place,
       signal: context.signal,
       onProgress: context.progress,
     })
+    const place = placement.result()
     loaded = { path, model, tokenizer, cache: model.newCache() }
     const { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate } = tokenizer
     return {
@@ -73,6 +82,7 @@ export async function load(
       activations: model.activations,
       tokenizer: { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate },
       weightBytes: model.bytes,
+      ...place,
     }
   } finally {
     await source.close()

@@ -5,8 +5,10 @@ import { readWeights, type StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
 import { chooseLayout, type Layout } from '../linear/layout.js'
+import type { Placement } from '../linear/placement.js'
 import { sharedRotation } from '../linear/rotation.js'
 import { type DenseFormat, type NativeLinear, type NativeRotation, native } from '../native.js'
+import type { Placer } from './model-placement.js'
 
 export class Projection {
   private constructor(
@@ -17,12 +19,13 @@ export class Projection {
     readonly rotation: RotationMetadata | null,
     readonly activations: Activations,
     private readonly layout: Layout,
+    readonly device: Placement['device'],
     private readonly bias?: Float32Array,
   ) {}
 
   /**
-   * Loads `name.weight`, kept in memory in its stored form or, where its codes are PVQ, in `layout`, and `name.bias` when asked for. Inputs are rounded to
-   * `activations`.
+   * Loads `name.weight`, kept in memory in its stored form or, where its codes are PVQ, in `layout`, and `name.bias` when asked
+   * for. Inputs are rounded to `activations`. It computes where `place` puts it, by default on the processor.
    */
   static async load(
     source: ModelSource,
@@ -31,10 +34,11 @@ export class Projection {
     signal?: AbortSignal,
     activations: Activations = 'float',
     layout: Layout = 'auto',
+    place?: Placer,
   ): Promise<Projection> {
     const stored = await readWeights(source, `${name}.weight`, signal)
     const values = bias ? await readVector(source, `${name}.bias`, signal) : undefined
-    return Projection.#of(stored, activations, layout, values)
+    return Projection.#of(stored, activations, layout, values, await place?.(stored, values))
   }
 
   static #of(
@@ -42,19 +46,21 @@ export class Projection {
     activations: Activations,
     layout: Layout,
     bias?: Float32Array,
+    { device, product }: Placement = { device: 'cpu' },
   ): Projection {
     const linear = new native.Linear({
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
-      layout: chooseLayout(layout, activations),
+      layout: product === undefined ? chooseLayout(layout, activations) : 'compact',
       lowRank,
       bias,
+      device: product,
     })
-    return new Projection(linear, weights.columns, weights.rows, rotation, activations, layout, bias)
+    return new Projection(linear, weights.columns, weights.rows, rotation, activations, layout, device, bias)
   }
 
-  /** The same layer, its bias included, with other weights. */
+  /** The same layer, its bias included, with other weights, on the processor. */
   withWeights(stored: StoredWeights): Projection {
     return Projection.#of(stored, this.activations, this.layout, this.bias)
   }
@@ -75,9 +81,13 @@ export function commonRotation(projections: Projection[]): NativeRotation | unde
 /** Turns and rounds an input (tokens x in) in place. */
 export type Preparation = (x: Float32Array, tokens: number) => void
 
-/** All that these projections of one model do to their common input, so that it is done once; undefined when they differ. */
+/**
+ * All that these projections of one model do to their common input, so that it is done once; undefined when they differ, and
+ * when a GPU rotates for all of them.
+ */
 export function commonPreparation(projections: Projection[]): Preparation | undefined {
   if (!rotateAlike(projections)) return undefined
+  if (projections.every(({ device, activations }) => device !== 'cpu' && activations === 'float')) return undefined
   const rotation = commonRotation(projections)
   const [{ activations, inFeatures }] = projections
   const quantizer = sharedActivationQuantizer(activations, inFeatures)
