@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "cpu/expanded_product/dispatch.h"
+#include "cpu/expanded_product/word_bits.h"
 
 namespace pyramidion {
 namespace {
@@ -41,20 +42,6 @@ inline void read_narrow(const uint8_t* pulses, Pulses<Quads>& block) {
   }
   square_offset(block, 8);
 }
-
-// The bits of each word of the Reed-Muller code as bytes, four coordinates at a time.
-struct WordBits {
-  alignas(64) uint32_t quads[4][reed_muller_words];
-
-  WordBits() {
-    for (int q = 0; q < 4; ++q) {
-      for (int w = 0; w < reed_muller_words; ++w) {
-        const uint32_t nibble = reed_muller.word[w] >> (4 * q) & 15;
-        quads[q][w] = (nibble & 1) | (nibble & 2) << 7 | (nibble & 4) << 14 | (nibble & 8) << 21;
-      }
-    }
-  }
-};
 
 // Half pulses h + 8: u = 2 (h + 8) + word bit = p + 16. The low five bits of a tag are the word.
 template <int Quads>

@@ -3,12 +3,14 @@
 namespace pyramidion {
 
 extern const ExpandedProductKernel expanded_product_portable;
+extern const ExpandedProductKernel expanded_product_avx2;
 extern const ExpandedProductKernel expanded_product_avx512;
 
 const std::vector<ExpandedProductKernel>& expanded_product_kernels() {
   static const std::vector<ExpandedProductKernel> kernels = {
 #if defined(__x86_64__)
     expanded_product_avx512,
+    expanded_product_avx2,
 #endif
     expanded_product_portable,
   };
