@@ -28,6 +28,7 @@ if (values.threads !== undefined) native.setThreadCount(Number(values.threads))
 
 /** Milliseconds by kind of operation, of the run in progress. */
 let spent = new Map()
+let calls = 0
 /** The layer that ran last, and the one that makes logits. */
 let running
 let head
@@ -100,16 +101,27 @@ function timed(kind, action) {
 
 function add(kind, milliseconds) {
   spent.set(kind, (spent.get(kind) ?? 0) + milliseconds)
+  calls++
 }
 
-/** Milliseconds a run by kind, `everything else` being JavaScript between the operations. */
+/** What timing one operation adds to everything else, in milliseconds. */
+function timingCost() {
+  const times = 1e5
+  const start = performance.now()
+  for (let i = 0; i < times; i++) timed('nothing', () => undefined)
+  return (performance.now() - start) / times
+}
+
+/** Milliseconds a run by kind, `everything else` being JavaScript between the operations, less what timing them costs. */
 function profile(runs, run) {
   run()
+  const cost = timingCost()
   const all = Array.from({ length: runs }, () => {
     spent = new Map()
+    calls = 0
     const start = performance.now()
     run()
-    const total = performance.now() - start
+    const total = performance.now() - start - calls * cost
     return { total, spent }
   })
   const fastest = all.sort((a, b) => a.total - b.total).slice(0, Math.ceil(runs / 2))

@@ -17,6 +17,7 @@ const blockWeights = inputWeights + hidden ** 2 + 3 * hidden * intermediate
 const ownCodes = [
   { layout: 'compact', code: { dimension: 8, pulses: 12, levels: 7 } },
   { layout: 'compact', code: { dimension: 16, pulses: 24, levels: 7 } },
+  { layout: 'split', code: { dimension: 8, pulses: 12, levels: 7 } },
   { layout: 'expanded', code: { dimension: 8, pulses: 12, levels: 7 } },
   { layout: 'expanded', code: { dimension: 16, pulses: 24, levels: 7 } },
 ]

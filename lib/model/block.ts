@@ -164,8 +164,8 @@ export class Block {
     native.rotary(keys, tokens, keyValueHeads, cosine, sine)
     native.attention(
       queries,
-      cache.keys.subarray(0, (past + tokens) * width),
-      cache.values.subarray(0, (past + tokens) * width),
+      cache.keys,
+      cache.values,
       { tokens, past, heads, keyValueHeads, headDimension, window: attentionWindows[this.layer] },
       attended,
     )

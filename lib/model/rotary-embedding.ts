@@ -45,26 +45,36 @@ function scaled(plain: Float64Array, scaling: RopeScaling, theta: number, headDi
 
 const clamp = (share: number) => Math.min(Math.max(share, 0), 1)
 
+/** Of the positions past .. past + tokens - 1: tokens x headDimension / 2 each. */
+interface RotaryTables {
+  past: number
+  tokens: number
+  cosine: Float32Array
+  sine: Float32Array
+}
+
 export class RotaryEmbedding {
   readonly #frequencies: Float64Array
   readonly #magnitude: number
   #positions = 0
   #cosine = new Float32Array()
   #sine = new Float32Array()
+  #last?: RotaryTables
 
   constructor(config: Pick<ModelConfig, 'headDimension' | 'rope'>) {
     this.#frequencies = rotaryFrequencies(config)
     this.#magnitude = config.rope.scaling?.kind === 'yarn' ? config.rope.scaling.attentionFactor : 1
   }
 
-  /** Cosines and sines of positions past .. past + tokens - 1, tokens x headDimension / 2 each. */
-  tables(past: number, tokens: number): { cosine: Float32Array; sine: Float32Array } {
-    if (past + tokens > this.#positions) this.#extend(Math.max(past + tokens, 2 * this.#positions))
-    const half = this.#frequencies.length
-    return {
-      cosine: this.#cosine.subarray(past * half, (past + tokens) * half),
-      sine: this.#sine.subarray(past * half, (past + tokens) * half),
+  /** Cosines and sines of these positions; every block of a model asks for the same. */
+  tables(past: number, tokens: number): RotaryTables {
+    if (this.#last?.past !== past || this.#last.tokens !== tokens) {
+      if (past + tokens > this.#positions) this.#extend(Math.max(past + tokens, 2 * this.#positions))
+      const half = this.#frequencies.length
+      const cut = (table: Float32Array) => table.subarray(past * half, (past + tokens) * half)
+      this.#last = { past, tokens, cosine: cut(this.#cosine), sine: cut(this.#sine) }
     }
+    return this.#last
   }
 
   #extend(positions: number): void {

@@ -19,6 +19,7 @@ export class Workspace {
   readonly #config: ModelConfig
   #capacity = 0
   #full!: BlockBuffers
+  #cut?: { tokens: number; buffers: BlockBuffers }
 
   constructor(config: ModelConfig) {
     this.#config = config
@@ -27,6 +28,11 @@ export class Workspace {
 
   /** The buffers, cut to `tokens`; they hold whatever the last user left. */
   buffers(tokens: number): BlockBuffers {
+    if (this.#cut?.tokens !== tokens) this.#cut = { tokens, buffers: this.#cutTo(tokens) }
+    return this.#cut.buffers
+  }
+
+  #cutTo(tokens: number): BlockBuffers {
     const { hiddenSize, intermediateSize, heads, headDimension } = this.#config
     const width = heads * headDimension
     if (tokens > this.#capacity) {

@@ -36,14 +36,11 @@ class Attention {
     const float* query = query_ + token * row_stride_ + head * width;
     float* out = out_ + token * row_stride_ + head * width;
     AlignedBuffer<float> scores(last - first);
-    for (size_t key = first; key < last; ++key) {
-      scores[key - first] = scale_ * kernels_.f32.dot(query, keys_ + key * key_stride_ + offset, width);
-    }
-    const float sum = kernels_.exponentials(scores.data(), last - first, kernels_.maximum(scores.data(), last - first));
-    std::fill_n(out, width, 0.0f);
-    for (size_t key = first; key < last; ++key) {
-      kernels_.f32.add_scaled(scores[key - first] / sum, values_ + key * key_stride_ + offset, out, width);
-    }
+    const size_t count = last - first, seen = first * key_stride_ + offset;
+    kernels_.row_dots(query, keys_ + seen, key_stride_, count, width, scale_, scores.data());
+    const float sum = kernels_.exponentials(scores.data(), count, kernels_.maximum(scores.data(), count));
+    kernels_.weighted_row_sum(scores.data(), values_ + seen, key_stride_, count, width, out);
+    kernels_.scale(1 / sum, out, width);
   }
 
   // Queries [first, last) of the heads that share one key/value head, over tiles of keys with a running maximum and sum

@@ -33,11 +33,12 @@ void rotary(float* x, size_t tokens, size_t heads, size_t half, const float* cos
             ThreadPool& pool) {
   pool.parallel_for(tokens, row_grain(2 * half * heads), [&](size_t first, size_t last) {
     for (size_t token = first; token < last; ++token) {
-      const float* c = cosine + token * half;
-      const float* s = sine + token * half;
+      const float* __restrict c = cosine + token * half;
+      const float* __restrict s = sine + token * half;
       for (size_t head = 0; head < heads; ++head) {
-        float* a = x + (token * heads + head) * 2 * half;
-        float* b = a + half;
+        // Halves of a head and the tables do not overlap, which is what vectors need to know.
+        float* __restrict a = x + (token * heads + head) * 2 * half;
+        float* __restrict b = a + half;
         for (size_t i = 0; i < half; ++i) {
           const float left = a[i] * c[i] - b[i] * s[i], right = b[i] * c[i] + a[i] * s[i];
           a[i] = left;

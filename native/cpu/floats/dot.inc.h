@@ -19,6 +19,52 @@ T dot(const T* a, const T* b, size_t count) {
   return sum;
 }
 
+// Of several rows at once, whose sums do not wait for each other.
+template <size_t rows>
+inline void some_row_dots(const float* x, const float* from, size_t stride, size_t width, float factor, float* out) {
+  FloatVector sums[rows] = {};
+  size_t i = 0;
+  for (; i + kFloats <= width; i += kFloats) {
+    const FloatVector values = load(x + i);
+    for (size_t row = 0; row < rows; ++row) sums[row] = multiply_add(values, load(from + row * stride + i), sums[row]);
+  }
+  for (size_t row = 0; row < rows; ++row) {
+    float sum = sum_of<float>(sums[row]);
+    for (size_t j = i; j < width; ++j) sum += x[j] * from[row * stride + j];
+    out[row] = factor * sum;
+  }
+}
+
+void row_dots(const float* x, const float* rows, size_t stride, size_t count, size_t width, float factor, float* out) {
+  size_t row = 0;
+  for (; row + 8 <= count; row += 8) some_row_dots<8>(x, rows + row * stride, stride, width, factor, out + row);
+  for (; row < count; ++row) some_row_dots<1>(x, rows + row * stride, stride, width, factor, out + row);
+}
+
+// Columns of as many vectors as stay in registers while all rows pass by.
+template <size_t vectors>
+inline void weighted_columns(const float* weights, const float* rows, size_t stride, size_t count, float* out) {
+  FloatVector sums[vectors] = {};
+  for (size_t row = 0; row < count; ++row) {
+    const FloatVector weight = broadcast(weights[row]);
+    for (size_t v = 0; v < vectors; ++v) {
+      sums[v] = multiply_add(weight, load(rows + row * stride + v * kFloats), sums[v]);
+    }
+  }
+  for (size_t v = 0; v < vectors; ++v) store(out + v * kFloats, sums[v]);
+}
+
+void weighted_row_sum(const float* weights, const float* rows, size_t stride, size_t count, size_t width, float* out) {
+  size_t i = 0;
+  for (; i + 4 * kFloats <= width; i += 4 * kFloats) weighted_columns<4>(weights, rows + i, stride, count, out + i);
+  for (; i + kFloats <= width; i += kFloats) weighted_columns<1>(weights, rows + i, stride, count, out + i);
+  for (; i < width; ++i) {
+    float sum = 0;
+    for (size_t row = 0; row < count; ++row) sum += weights[row] * rows[row * stride + i];
+    out[i] = sum;
+  }
+}
+
 template <class T>
 void add_scaled(T factor, const T* x, T* y, size_t count) {
   size_t i = 0;

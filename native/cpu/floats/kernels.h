@@ -31,6 +31,14 @@ struct FloatKernels {
   ProductKernels<float> f32;
   ProductKernels<double> f64;
 
+  // Attention of one query: rows of `width` values lie `stride` apart.
+  // out[r] = factor * <x, row r>
+  void (*row_dots)(const float* x, const float* rows, size_t stride, size_t count, size_t width, float factor,
+                   float* out);
+  // out = sum_r weights[r] * row r
+  void (*weighted_row_sum)(const float* weights, const float* rows, size_t stride, size_t count, size_t width,
+                           float* out);
+
   void (*scale)(float factor, float* x, size_t count);
   // out = x * factors, value by value
   void (*multiply)(const float* x, const float* factors, float* out, size_t count);

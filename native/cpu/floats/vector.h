@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include <utility>
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -77,14 +79,26 @@ inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<do
 #endif
 }
 
+// The sum of the values, upper halves added to lower ones in registers.
+template <class T, size_t lanes>
+struct LaneSum {
+  typedef T Whole __attribute__((vector_size(lanes * sizeof(T))));
+  template <size_t... lane>
+  static T halved(Whole vector, std::index_sequence<lane...>) {
+    return LaneSum<T, lanes / 2>::of(__builtin_shufflevector(vector, vector, lane...) +
+                                     __builtin_shufflevector(vector, vector, (lane + lanes / 2)...));
+  }
+  static T of(Whole vector) { return halved(vector, std::make_index_sequence<lanes / 2>()); }
+};
+template <class T>
+struct LaneSum<T, 2> {
+  typedef T Whole __attribute__((vector_size(2 * sizeof(T))));
+  static T of(Whole vector) { return vector[0] + vector[1]; }
+};
+
 template <class T>
 inline T sum_of(Vector<T> vector) {
-  T lanes[kLanes<T>];
-  store(lanes, vector);
-  for (size_t width = kLanes<T> / 2; width > 0; width /= 2) {
-    for (size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+  return LaneSum<T, kLanes<T>>::of(vector);
 }
 
 }  // namespace pyramidion::PYRAMIDION_FLOATS

@@ -94,6 +94,34 @@ TEST_CASE("dot products, scalings and maxima equal plain loops at any length") {
   }
 }
 
+TEST_CASE("scores and weighted sums of attention equal plain loops for any number of rows, width and stride") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    for (size_t width : {1, 7, 16, 33, 64, 80, 128, 135}) {
+      for (size_t count : {1, 2, 29}) {
+        const size_t stride = width + count % 3;
+        RandomInputs inputs(width * 100 + count);
+        const std::vector<float> x = inputs.normal(width), rows = inputs.normal(count * stride);
+        const std::vector<float> weights = inputs.normal(count);
+        std::vector<float> scores(count, NAN), sums(width, NAN);
+        kernels.row_dots(x.data(), rows.data(), stride, count, width, 0.5f, scores.data());
+        kernels.weighted_row_sum(weights.data(), rows.data(), stride, count, width, sums.data());
+        for (size_t row = 0; row < count; ++row) {
+          double dot = 0;
+          for (size_t i = 0; i < width; ++i) dot += static_cast<double>(x[i]) * rows[row * stride + i];
+          REQUIRE(std::fabs(scores[row] - 0.5 * dot) < 1e-4);
+        }
+        for (size_t i = 0; i < width; ++i) {
+          double sum = 0;
+          for (size_t row = 0; row < count; ++row) sum += static_cast<double>(weights[row]) * rows[row * stride + i];
+          REQUIRE(std::fabs(sums[i] - sum) < 1e-4);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the Hadamard transform equals its definition, (-1)^|i & j|") {
   for (InstructionSet set : present_sets()) {
     INFO(name_of(set));
