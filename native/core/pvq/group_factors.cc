@@ -2,8 +2,16 @@
 
 namespace pyramidion {
 
-GroupFactors::GroupFactors(const PvqCode& code) : levels(code.levels), stride(0) {
-  const uint64_t norms = static_cast<uint64_t>(code.pulses) * static_cast<uint64_t>(code.pulses) + 1;
+GroupFactors::GroupFactors(const PvqCode& code)
+    : levels(code.levels), stride(0), norm_shift(code.lattice == Lattice::barnes_wall ? 2 : 1) {
+  const auto k = static_cast<uint64_t>(code.pulses), d = static_cast<uint64_t>(code.dimension);
+  // K pulses in D places, as evenly as can be.
+  const uint64_t even = k / d, least = d * even * even + k % d * (2 * even + 1);
+  first_norm = static_cast<uint32_t>(code.lattice == Lattice::barnes_wall ? (least + 3) / 4 * 4 : least);
+  for (size_t i = 0; i < usual_norms; ++i) {
+    inverse_norms[i] = group_factor(1, static_cast<float>(first_norm + (i << norm_shift)));
+  }
+  const uint64_t norms = k * k + 1;
   if (norms > max_values / code.levels.size()) return;
   stride = static_cast<uint32_t>(norms);
   values.reserve(stride * code.levels.size());

@@ -1,4 +1,5 @@
-// level / ||p||, what a group's integer dot product is multiplied with, for every level and squared norm of a code.
+// level * (1 / ||p||), what a group's integer dot product is multiplied with, for every level and squared norm of a
+// code.
 #pragma once
 
 #include <cmath>
@@ -12,7 +13,7 @@ namespace pyramidion {
 
 // The factor as defined; padding, which has no pulses, gets 0.
 static inline float group_factor(float level, float squared_norm) {
-  return squared_norm == 0 ? 0 : level / std::sqrt(squared_norm);
+  return squared_norm == 0 ? 0 : level * (1 / std::sqrt(squared_norm));
 }
 
 struct GroupFactors {
@@ -23,6 +24,13 @@ struct GroupFactors {
   static constexpr size_t max_values = size_t{1} << 20;
   std::vector<float> values;
   uint32_t stride;
+
+  // 1 / sqrt(n) of the norms that most groups have: n = first_norm + (i << norm_shift), from the least there is.
+  // Squared norms have the parity of K, and are multiples of 4 on the Barnes-Wall lattice, whose groups have a residue
+  // of 0, 8 or 16 odd coordinates.
+  static constexpr size_t usual_norms = 64;
+  uint32_t first_norm, norm_shift;
+  alignas(64) float inverse_norms[usual_norms];
 };
 
 }  // namespace pyramidion

@@ -6,7 +6,7 @@
 //
 // The product of a row and a token, the same bits on every processor and for every memory layout:
 //
-//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level / ||p||),   p and q of the group in
+//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level * (1 / ||p||)),   p and q of the group in
 //   lane l, y = row scale * sum of the lanes * token scale,
 //
 // <p, q> an exact integer, products and sums rounded separately, the lanes added in the order of sum_lanes().

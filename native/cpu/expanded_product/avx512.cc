@@ -83,6 +83,41 @@ inline __m512i read_tags(const uint8_t* tags, int bits) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tags)));
 }
 
+// level * (1 / ||p||): by registers where there are few levels and all 16 norms are usual ones, else out of the table
+// of all.
+class FactorReader {
+ public:
+  explicit FactorReader(const GroupFactors& factors)
+      : factors_(factors),
+        stride_(_mm512_set1_epi32(static_cast<int>(factors.stride))),
+        few_(factors.levels.size() <= block_groups),
+        levels_(_mm512_maskz_loadu_ps(static_cast<__mmask16>(few_ ? (1u << factors.levels.size()) - 1 : 0xffff),
+                                      factors.levels.data())),
+        first_(_mm512_set1_epi32(static_cast<int>(factors.first_norm))),
+        shift_(_mm512_set1_epi32(static_cast<int>(factors.norm_shift))) {
+    for (int i = 0; i < 4; ++i) inverse_norms_[i] = _mm512_load_ps(factors.inverse_norms + 16 * i);
+  }
+
+  __m512 read(__m512i level, __m512i square) const {
+    const __m512i usual = _mm512_srlv_epi32(_mm512_sub_epi32(square, first_), shift_);
+    if (few_ && _mm512_cmpge_epu32_mask(usual, _mm512_set1_epi32(GroupFactors::usual_norms)) == 0) {
+      const __m512 low = _mm512_permutex2var_ps(inverse_norms_[0], usual, inverse_norms_[1]);
+      const __m512 high = _mm512_permutex2var_ps(inverse_norms_[2], usual, inverse_norms_[3]);
+      const __mmask16 upper = _mm512_test_epi32_mask(usual, _mm512_set1_epi32(32));
+      return _mm512_mul_ps(_mm512_permutexvar_ps(level, levels_), _mm512_mask_mov_ps(low, upper, high));
+    }
+    const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(level, stride_), square);
+    return _mm512_i32gather_ps(place, factors_.values.data(), 4);
+  }
+
+ private:
+  const GroupFactors& factors_;
+  __m512i stride_;
+  bool few_;
+  __m512 levels_, inverse_norms_[4];
+  __m512i first_, shift_;
+};
+
 // The products of one block with Tokens tokens. correction: log2 of the pulses' offset, less 3.
 template <int Quads, int Tokens>
 inline void multiply(const Pulses<Quads>& block, int correction, __m512 factor, const SegmentTokens& tokens, size_t b,
@@ -102,7 +137,7 @@ template <int Quads, bool Words, int Tokens>
 void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes,
                        size_t row_lanes) {
   static const WordBits bits;
-  const __m512i stride = _mm512_set1_epi32(static_cast<int>(rows.factors->stride));
+  const FactorReader factors(*rows.factors);
   const size_t tag_bytes = rows.tag_bytes();
   for (size_t row = first; row < first + count; ++row, lanes += row_lanes) {
     const uint8_t* pulses = rows.pulses.data() + rows.rows[row].pulses;
@@ -114,17 +149,13 @@ void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, con
     for (size_t b = 0; b < rows.blocks; ++b, row_tags += tag_bytes) {
       const __m512i tags = read_tags(row_tags, rows.tag_bits);
       const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;
-      const auto factor = [&](__m512i square) {
-        const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(levels, stride), square);
-        return _mm512_i32gather_ps(place, rows.factors->values.data(), 4);
-      };
       Pulses<Quads> block;
       const bool in_list = wide != wide_end && *wide == b;
       if (Quads == 1 || rows.all_wide || in_list) {
         wide += in_list ? 1 : 0;
         read_wide(pulses, block);
         pulses += Quads * 64;
-        multiply(block, 4, factor(block.square), tokens, b, sums);
+        multiply(block, 4, factors.read(levels, block.square), tokens, b, sums);
       } else {
         if constexpr (Words) {
           read_halves(pulses, bits, tags, block);
@@ -132,7 +163,7 @@ void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, con
           read_narrow(pulses, block);
         }
         pulses += Quads * 32;
-        multiply(block, Words ? 1 : 0, factor(block.square), tokens, b, sums);
+        multiply(block, Words ? 1 : 0, factors.read(levels, block.square), tokens, b, sums);
       }
     }
     for (int t = 0; t < Tokens; ++t) _mm512_storeu_ps(lanes + static_cast<size_t>(t) * block_groups, sums[t]);
