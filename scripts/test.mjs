@@ -93,6 +93,14 @@ const emulation = (variant, seed) =>
     ASAN_OPTIONS: 'detect_leaks=0',
   })
 
+/** A program whose last line says "N passed, N failed". */
+const counted =
+  (...args) =>
+  async () => {
+    const { status, output } = await run('node', args)
+    return tally(status, count(output, /(\d+) passed, \d+ failed\s*$/), count(output, /\d+ passed, (\d+) failed\s*$/))
+  }
+
 /** The addon over a driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
 const simulatedDevice = async () => {
   const { status, output } = await run(
@@ -113,7 +121,9 @@ const suites = {
     ...[0, 1, 2, 3].map(seed => emulation('plain', seed)),
     emulation('address', 0),
     emulation('thread', 0),
+    counted('test/native/cuda/faults/run.mjs', 'build/native-tests'),
   ),
+  'cuda-compile': counted('scripts/cuda-compile.mjs'),
   cuda: steps(
     buildNative('build/native-tests', '', 'mock_cuda', 'ptxsim_tests'),
     doctest('build/native-tests/ptxsim_tests'),

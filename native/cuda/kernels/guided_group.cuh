@@ -20,7 +20,7 @@ struct GuidedSearch {
   uint32_t level_index;
 
   // w: the values to come close to.
-  __device__ __forceinline__ GuidedSearch(const GuidedGroup& of, const float* w, float row_scale)
+  __device__ __forceinline__ GuidedSearch(const GuidedGroup& of, const float (&w)[D], float row_scale)
       : group(of), scale(row_scale) {
     multiply_metric(w, Mw);
   }
@@ -47,13 +47,14 @@ struct GuidedSearch {
     const float per_n = 1 / n;
     float best = 0;
     int best_move = -1;
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < D; ++i) {
-      if (!(p[i] * p[i] >= 1)) continue;
-      const float sign = p[i] > 0 ? -1.0f : 1.0f;
-      const float from_w = wMp + sign * Mw[i];
-      const float from_p = pMp + 2 * sign * Mp[i] + metric(i, i);
-      const float from_n = 1 + 2 * sign * p[i];
+      const float pi = pick(p, i), Mwi = pick(Mw, i), Mpi = pick(Mp, i);
+      if (!(pi * pi >= 1)) continue;
+      const float sign = pi > 0 ? -1.0f : 1.0f;
+      const float from_w = wMp + sign * Mwi;
+      const float from_p = pMp + 2 * sign * Mpi + metric(i, i);
+      const float from_n = 1 + 2 * sign * pi;
       const float twice = 2 * sign;
 #pragma unroll
       for (int j = 0; j < D; ++j) {
@@ -63,22 +64,23 @@ struct GuidedSearch {
         consider(moved_w, moved_p, (from_n + to_n[j]) * per_n, i * D + j, best, best_move);
       }
       // The last pulse of a coordinate may also change its sign.
-      if (p[i] * p[i] == 1) {
-        const float moved_p = pMp + 4 * (sign * Mp[i] + metric(i, i));
-        consider(wMp + twice * Mw[i], moved_p, 0, i * D + i, best, best_move);
+      if (pi * pi == 1) {
+        const float moved_p = pMp + 4 * (sign * Mpi + metric(i, i));
+        consider(wMp + twice * Mwi, moved_p, 0, i * D + i, best, best_move);
       }
     }
     return best_move >= 0 && accept(best_move / D, best_move % D, to_sign);
   }
 
  private:
-  __device__ __forceinline__ void multiply_metric(const float* v, float* product) const {
+  __device__ __forceinline__ void multiply_metric(const float (&v)[D], float (&product)[D]) const {
 #pragma unroll
-    for (int i = 0; i < D; ++i) {
-      float sum = 0;
+    for (int i = 0; i < D; ++i) product[i] = 0;
+#pragma unroll 1
+    for (int j = 0; j < D; ++j) {
+      const float vj = pick(v, j);
 #pragma unroll
-      for (int j = 0; j < D; ++j) sum += v[j] * metric(i, j);
-      product[i] = sum;
+      for (int i = 0; i < D; ++i) product[i] += vj * metric(i, j);
     }
   }
 
@@ -119,22 +121,28 @@ struct GuidedSearch {
     }
   }
 
-  __device__ __forceinline__ bool accept(int from, int to, const float* to_sign) {
+  __device__ __forceinline__ bool accept(int from, int to, const float (&to_sign)[D]) {
     const GuidedSearch before = *this;
-#pragma unroll
-    for (int i = 0; i < D; ++i) {
-      const float sign = p[i] > 0 ? -1.0f : 1.0f;
-      float step = from == i ? sign : 0;
-      step += to == i ? (from == i ? sign : to_sign[i]) : 0;
-      if (step == 0) continue;
-      p[i] += step;
-#pragma unroll
-      for (int k = 0; k < D; ++k) Mp[k] += step * metric(i, k);
+    const float from_step = pick(p, from) > 0 ? -1.0f : 1.0f, to_step = pick(to_sign, to);
+    // In the coordinates' order.
+    if (from == to) {
+      move(from, from_step + from_step);
+    } else {
+      move(from < to ? from : to, from < to ? from_step : to_step);
+      move(from < to ? to : from, from < to ? to_step : from_step);
     }
     price();
     const bool kept = cost < before.cost - kMoveGain * (before.cost < 0 ? -before.cost : before.cost);
     if (!kept) restore(before);
     return kept;
+  }
+
+  __device__ __forceinline__ void move(int coordinate, float step) {
+#pragma unroll
+    for (int k = 0; k < D; ++k) {
+      p[k] = k == coordinate ? p[k] + step : p[k];
+      Mp[k] += step * metric(coordinate, k);
+    }
   }
 
   __device__ __forceinline__ void restore(const GuidedSearch& before) {

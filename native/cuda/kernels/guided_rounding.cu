@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_round_d16(Gu
 
 // accumulators(column, row) += sum_k changes(k, row) coupling(k, column), k in order. A block takes 64 columns of 64
 // rows, a thread 4 x 4.
-extern "C" __global__ void __launch_bounds__(kCoupleThreads) guided_couple(GuidedCoupleParameters p) {
+extern "C" __global__ void __launch_bounds__(kCoupleThreads, 2) guided_couple(GuidedCoupleParameters p) {
   constexpr uint32_t step = 16;
   SHARED_VARIABLE(float[step][kCoupleTile], coupling);
   SHARED_VARIABLE(float[step][kCoupleTile], changes);

@@ -7,6 +7,15 @@
 
 namespace pyramidion::cuda {
 
+// values[i] for an i that is known only when the kernel runs: selected, so that the values stay in registers.
+template <int D>
+__device__ __forceinline__ float pick(const float (&values)[D], int i) {
+  float picked = values[0];
+#pragma unroll
+  for (int j = 1; j < D; ++j) picked = i == j ? values[j] : picked;
+  return picked;
+}
+
 template <int D>
 struct PulseGroup {
   static constexpr float swap_gain = 1e-5f;
@@ -103,10 +112,12 @@ struct PulseGroup {
   __device__ __forceinline__ bool swap_best_pulse() {
     int from = -1, to = -1;
     float best_numerator = (E * n - h * h) * (1 - swap_gain), best_n = n;
-#pragma unroll
+    // Not unrolled: D^2 moves would make a kernel that takes long to compile.
+#pragma unroll 1
     for (int i = 0; i < D; ++i) {
-      if (q[i] < 1) continue;
-      const float less_E = E + (1 + 2 * e[i]), less_h = h + (-1 + (q[i] - e[i])), less_n = n + (1 - 2 * q[i]);
+      const float qi = pick(q, i), ei = pick(e, i);
+      if (qi < 1) continue;
+      const float less_E = E + (1 + 2 * ei), less_h = h + (-1 + (qi - ei)), less_n = n + (1 - 2 * qi);
 #pragma unroll
       for (int j = 0; j < D; ++j) {
         if (j == i) continue;
