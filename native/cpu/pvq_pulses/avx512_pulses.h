@@ -9,6 +9,7 @@
 #include "cpu/pvq_decode/avx512_barnes_wall_points.h"
 #include "cpu/pvq_decode/avx512_codes.h"
 #include "cpu/pvq_decode/avx512_tree.h"
+#include "cpu/pvq_pulses/avx512_eights.h"
 #include "cpu/pvq_pulses/dispatch.h"
 
 namespace pyramidion {
@@ -83,6 +84,10 @@ void decode_barnes_wall(const PvqCode& code, const uint8_t* codes, uint8_t* puls
 
 void decode(const PvqCode& code, const uint8_t* codes, uint8_t* pulses, uint16_t* levels) {
   if (code.lattice == Lattice::barnes_wall) return decode_barnes_wall(code, codes, pulses, levels);
+  if (eights_fit(code)) {
+    PulseBlock row{pulses, _mm512_setzero_si512()};
+    return decode_eights(code, codes, row, levels);
+  }
   const bool small = code.pulses <= QuadTable::max_pulses;
   switch (code.dimension) {
     case 2:
