@@ -58,14 +58,19 @@ function layerParts(target, peers) {
 }
 
 function modelParts(target, model, peers) {
-  const works = [
-    { phase: 'decode', tokens: 16 },
-    { phase: 'prompt', tokens: 256 },
-  ].filter(({ phase }) => target?.phase === undefined || phase === target.phase)
-  const part = (group, entries) => ({ group, threads: targetThreads, target: () => true, entries, works })
+  const part = (group, entries, promptTokens) => ({
+    group,
+    threads: targetThreads,
+    target: () => true,
+    entries,
+    works: [
+      { phase: 'decode', tokens: 16 },
+      { phase: 'prompt', tokens: promptTokens },
+    ].filter(({ phase }) => target?.phase === undefined || phase === target.phase),
+  })
   return [
-    part('random-models', () => randomModels(targetThreads, peers)),
-    ...(model === undefined ? [] : [part('given-model', () => givenModel(model, targetThreads, peers))]),
+    part('random-models', () => randomModels(targetThreads, peers), 64),
+    ...(model === undefined ? [] : [part('given-model', () => givenModel(model, targetThreads, peers), 256)]),
   ]
 }
 

@@ -69,7 +69,7 @@ export async function randomModels(threads, peers) {
   for (const bits of [3, 3.25, 3.5]) {
     const path = join(folder, `random-${bits}`)
     if (!existsSync(path)) await announced(path, () => writeRandomFolder(path, { ...shape, layers: 4 }, bits))
-    for (const layout of ['compact', 'expanded']) {
+    for (const layout of bits === 3 ? ['compact', 'expanded'] : ['expanded']) {
       const name = `pyramidion ${layout}, ${bits} bits`
       entries.push(ownModel(name, path, { threads, layout, activations: 'int8' }, does))
     }
@@ -81,14 +81,20 @@ export async function randomModels(threads, peers) {
   return entries
 }
 
-/** `path`: a GGUF file, whose linear layers ours has at 3.5 bits, rounded without calibration: time does not depend on it. */
+/** `path`: a GGUF file, whose linear layers ours has at two rates, rounded without calibration: time does not depend on it. */
 export async function givenModel(path, threads, peers) {
   const does = ({ phase }) => phase === 'decode' || phase === 'prompt'
-  const output = join(folder, 'given-3.5')
-  if (!existsSync(output)) await announced(output, () => quantizeModel(path, { bits: 3.5, output }))
-  const entries = ['compact', 'expanded'].map(layout =>
-    ownModel(`pyramidion ${layout}, 3.5 bits`, output, { threads, layout, activations: 'int8' }, does),
-  )
+  const entries = []
+  for (const [bits, layout] of [
+    [3, 'compact'],
+    [3, 'expanded'],
+    [3.5, 'expanded'],
+  ]) {
+    const output = join(folder, `given-${bits}`)
+    if (!existsSync(output)) await announced(output, () => quantizeModel(path, { bits, output }))
+    const name = `pyramidion ${layout}, ${bits} bits`
+    entries.push(ownModel(name, output, { threads, layout, activations: 'int8' }, does))
+  }
   if (peers)
     entries.push({ name: 'llama.cpp, the file itself', module: 'llama-model', settings: { path, threads }, does })
   return entries
