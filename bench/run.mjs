@@ -1,10 +1,10 @@
 // Speed beside peers: layers, whole models and encoding, every comparison interleaved in one run.
 //
-//   npm run bench -- [--only NAME] [--json FILE] [--document [FILE]] [--model FILE.gguf]
+//   npm run bench -- [--only NAME] [--json FILE] [--document] [--model FILE.gguf]
 //     --only NAME     one of token-compact, token-split, token-any, tokens-8, tokens-64, tokens-512, encode-plain,
 //                     encode-calibrated, smollm2-decode, smollm2-prompt, or a group: layers, random-models, given-model
 //     --json FILE     rows { name, layout, bitsInMemory, tokens, threads, rate, peer, peerRate, ratio }, the best peer last
-//     --document      writes docs/performance.md
+//     --document      writes docs/performance.md, with --note TEXT on how the machine was used besides
 //     --model FILE    SmolLM2-135M as a Q4_1 GGUF file; or PYRAMIDION_BENCH_MODEL. Without, what needs it is skipped
 //     --rounds 5 --seconds 0.3    of each contestant in each comparison
 //     --no-peers      this library alone
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     json: { type: 'string' },
     document: { type: 'boolean', default: false },
+    note: { type: 'string', default: '' },
     model: { type: 'string', default: process.env.PYRAMIDION_BENCH_MODEL },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '0.3' },
@@ -63,6 +64,6 @@ if (values.json !== undefined)
 if (values.document) {
   const versions = reason === undefined ? peerVersions() : []
   const path = join(root, 'docs/performance.md')
-  writeFileSync(path, performanceDocument({ machine, limits, tables, versions, settings }))
+  writeFileSync(path, performanceDocument({ note: values.note, machine, limits, tables, versions, settings }))
   console.error('wrote docs/performance.md')
 }
