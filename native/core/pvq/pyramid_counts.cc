@@ -83,25 +83,53 @@ bool PyramidCounts::contains(const int16_t* point) const {
   return sum == pulses_;
 }
 
-uint64_t PyramidCounts::index_of(const int16_t* point, int dimension) const {
-  if (dimension == 1) return point[0] < 0 ? 1 : 0;
-  // Pulses and indices of the nodes, a level at a time from the bottom.
-  uint32_t k[max_dimension / 2];
-  uint64_t index[max_dimension / 2];
-  for (int node = 0; node < dimension / 2; ++node) {
+// All nodes of a level before the next one; encoders spend much of their time here, so everything below eight
+// dimensions is a closed form without branches.
+template <int D>
+uint64_t PyramidCounts::index_of_tree(const int16_t* point) const {
+  uint64_t k[D / 2], index[D / 2];
+  for (int node = 0; node < D / 2; ++node) {
     const int left = point[2 * node], right = point[2 * node + 1];
-    const uint32_t j = static_cast<uint32_t>(std::abs(left)), rest = static_cast<uint32_t>(std::abs(right));
-    index[node] = (j == 0 ? 0 : 4 * j - 2) + (left < 0 ? (rest == 0 ? 1 : 2) : 0) + (right < 0 ? 1 : 0);
-    k[node] = j + rest;
+    const int j = std::abs(left), rest = std::abs(right);
+    // As offset(2,k,j); the sign of a left half alone comes first.
+    index[node] = static_cast<uint64_t>(4 * j - 2 * (j != 0) + (left < 0) * (1 + (rest != 0)) + (right < 0));
+    k[node] = static_cast<uint64_t>(j + rest);
   }
-  for (int d = 4; d <= dimension; d *= 2) {
-    for (int node = 0; node < dimension / d; ++node) {
-      const int left = static_cast<int>(k[2 * node]), right = static_cast<int>(k[2 * node + 1]);
-      index[node] = offset(d, left + right, left) + index[2 * node] * count(d / 2, right) + index[2 * node + 1];
-      k[node] = static_cast<uint32_t>(left + right);
+  if constexpr (D >= 4) {
+    for (int node = 0; node < D / 4; ++node) {
+      const uint64_t j = k[2 * node], rest = k[2 * node + 1], all = j + rest;
+      // As offset(4,k,j): the division by 3 is exact, so a product with its inverse modulo 2^64.
+      const uint64_t beyond = 8 * j * (j - 1) * (3 * all - 2 * j + 1) * 0xaaaaaaaaaaaaaaab;
+      const uint64_t offset_of_j = (4 * all + beyond) & (0 - static_cast<uint64_t>(j != 0));
+      index[node] = offset_of_j + index[2 * node] * (4 * rest + (rest == 0)) + index[2 * node + 1];
+      k[node] = all;
+    }
+  }
+  for (int d = 8; d <= D; d *= 2) {
+    for (int node = 0; node < D / d; ++node) {
+      const int j = static_cast<int>(k[2 * node]), rest = static_cast<int>(k[2 * node + 1]);
+      index[node] = offset(d, j + rest, j) + index[2 * node] * count(d / 2, rest) + index[2 * node + 1];
+      k[node] = static_cast<uint64_t>(j + rest);
     }
   }
   return index[0];
+}
+
+uint64_t PyramidCounts::index_of(const int16_t* point, int dimension) const {
+  switch (dimension) {
+    case 1:
+      return point[0] < 0 ? 1 : 0;
+    case 2:
+      return index_of_tree<2>(point);
+    case 4:
+      return index_of_tree<4>(point);
+    case 8:
+      return index_of_tree<8>(point);
+    case 16:
+      return index_of_tree<16>(point);
+    default:
+      return index_of_tree<32>(point);
+  }
 }
 
 void PyramidCounts::point_of(uint64_t index, int16_t* point, int dimension, int pulses) const {

@@ -45,6 +45,9 @@ class PyramidCounts : public PointIndex {
   void point_of(uint64_t index, int16_t* point, int dimension, int pulses) const;
 
  private:
+  template <int D>
+  uint64_t index_of_tree(const int16_t* point) const;
+
   int dimension_, pulses_;
   uint64_t count_;
   // By log2(d), for d >= 8 (smaller ones have closed forms). counts_[.][k] = N(d,k).

@@ -63,18 +63,41 @@ class RowEncoder {
       groups_.assign(code.groups * code.dimension, short_row ? 0 : usual);
       std::copy_n(row, code.columns, groups_.begin());
       search_(groups_.data(), code.groups, code.pyramid(), part.points.data());
-      for (size_t g = 0; g < code.groups; ++g) {
-        const float* w = groups_.data() + g * code.dimension;
-        const int16_t* p = part.points.data() + g * code.dimension;
-        double wp = 0;
-        int64_t pp = 0;
-        for (int i = 0; i < code.dimension; ++i) {
-          wp += static_cast<double>(w[i]) * p[i];
-          pp += static_cast<int32_t>(p[i]) * p[i];
-        }
-        part.projection[g] = wp / std::sqrt(static_cast<double>(pp));
-      }
+      project(code, part);
       row += code.columns;
+    }
+  }
+
+  void project(const PvqCode& code, Part& part) const {
+    switch (code.dimension) {
+      case 2:
+        return project<2>(part);
+      case 4:
+        return project<4>(part);
+      case 8:
+        return project<8>(part);
+      case 16:
+        return project<16>(part);
+      default:
+        return project<32>(part);
+    }
+  }
+
+  template <int D>
+  void project(Part& part) const {
+    const float* w = groups_.data();
+    const int16_t* p = part.points.data();
+    for (double& projection : part.projection) {
+      // Sums of their own, so that they do not wait for each other.
+      double wp[2] = {};
+      int32_t pp = 0;
+      for (int i = 0; i < D; ++i) {
+        wp[i % 2] += static_cast<double>(w[i]) * p[i];
+        pp += p[i] * p[i];
+      }
+      projection = (wp[0] + wp[1]) / std::sqrt(static_cast<double>(pp));
+      w += D;
+      p += D;
     }
   }
 
