@@ -30,7 +30,7 @@ template <int D>
 void multiply(const Floats* row, const float* matrix, Floats* product) {
   for (int j = 0; j < D; ++j) {
     Floats sum = {};
-    for (int i = 0; i < D; ++i) sum += row[i] * matrix[i * D + j];
+    for (int i = 0; i < D; ++i) sum = multiply_add(row[i], matrix[i * D + j], sum);
     product[j] = sum;
   }
 }
@@ -40,7 +40,9 @@ void couple(const GuidedGroup& group, const Floats* change, float* accumulators)
   accumulators += group.first_coupled * lanes;
   for (size_t column = 0; column < group.coupled_columns; ++column) {
     Floats sum = load_lanes(accumulators + column * lanes);
-    for (int i = 0; i < D; ++i) sum += change[i] * group.coupling[i * group.coupling_stride + column];
+    for (int i = 0; i < D; ++i) {
+      sum = multiply_add(change[i], group.coupling[i * group.coupling_stride + column], sum);
+    }
     store_lanes(accumulators + column * lanes, sum);
   }
 }
