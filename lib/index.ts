@@ -51,6 +51,7 @@ export {
   type QuantizeModelResult,
   quantizeModel,
 } from './quantization/quantize-model.js'
+export type { RecoveryReport } from './quantization/recovery-phase.js'
 export { type ErrorStatistics, errorStatistics } from './quantizers/error-statistics.js'
 export { type IntegerOptions, type IntegerQuantizer, integer } from './quantizers/integer.js'
 export { type MxintOptions, type MxintQuantizer, mxint } from './quantizers/mxint.js'

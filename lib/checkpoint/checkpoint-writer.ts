@@ -10,11 +10,12 @@ import { syncFolderOf, writeFileDurably, writing } from './durable-write.js'
 import { describe, Fields } from './fields.js'
 import { quantizationMethod } from './huggingface-source.js'
 import { parseJsonObject } from './json-file.js'
-import type { TensorFormat } from './model-source.js'
+import type { TensorFormat, TensorInfo } from './model-source.js'
 import { type Group, groupPath, preparePartial, readGroups, readSpooled } from './partial-folder.js'
 import { parseQuantizedMetadata } from './quantized-layout.js'
+import type { QuantizedTensorMetadata } from './quantized-metadata.js'
 import { quantizedTensors } from './quantized-parts.js'
-import { readWeights, type StoredWeights } from './read-weights.js'
+import type { StoredWeights, WeightSource } from './read-weights.js'
 import { indexFileName, singleFileName } from './safetensors-model.js'
 import { compareNames, type TensorToWrite, writeSafetensors } from './safetensors-writer.js'
 import { defaultShardBytes, fileMetadata, partBytes, shardsOf, weightFileBytes } from './weight-files.js'
@@ -42,6 +43,8 @@ const runFolder = 'run'
 
 export class CheckpointWriter {
   private readonly groups: Map<string, Group>
+  /** New values of finished tensors. */
+  private readonly replaced = new Map<string, Uint8Array>()
   private state: 'open' | 'closed' = 'open'
 
   private constructor(
@@ -79,21 +82,26 @@ export class CheckpointWriter {
     return this.groups.get(name)?.note
   }
 
-  /** A quantized weight that is there already, as a reader of the finished folder will get it. */
-  async readQuantized(name: string): Promise<StoredWeights> {
-    const { path, tensors, entry } = this.groups.get(name) ?? {}
-    if (path === undefined || tensors === undefined || entry === undefined)
-      throw new PyramidionError('MISSING_TENSOR', `${this.partial}: has no quantized weight ${name}`)
-    const metadata = parseQuantizedMetadata(new Fields(parseJsonObject(entry, path), path))
-    return readWeights(
-      {
-        path,
-        tensors: new Map(tensors.map(tensor => [tensor.name, tensor])),
-        quantized: new Map([[name, metadata]]),
-        read: tensor => readSpooled(path, tensor),
-      },
-      name,
-    )
+  /** What is there already, as a reader of the finished folder will get it. */
+  get finished(): WeightSource {
+    const tensors = new Map<string, TensorInfo>()
+    const quantized = new Map<string, QuantizedTensorMetadata>()
+    const paths = new Map<string, string>()
+    for (const [name, group] of this.groups) {
+      for (const tensor of group.tensors) {
+        tensors.set(tensor.name, tensor)
+        paths.set(tensor.name, group.path)
+      }
+      if (group.entry === undefined) continue
+      const entry = new Fields(parseJsonObject(group.entry, group.path), group.path)
+      quantized.set(name, parseQuantizedMetadata(entry))
+    }
+    const read = (name: string) => {
+      const path = paths.get(name)
+      if (path === undefined) throw new PyramidionError('MISSING_TENSOR', `${this.partial}: has no tensor ${name}`)
+      return readSpooled(path, name)
+    }
+    return { path: this.partial, tensors, quantized, read: async name => read(name) }
   }
 
   /**
@@ -121,6 +129,21 @@ export class CheckpointWriter {
       throw new PyramidionError('INVALID_ARGUMENT', `the name of a quantized weight must end in .weight, got ${name}`)
     const { metadata, tensors } = quantizedTensors(name, stored)
     await this.spool(name, tensors, JSON.stringify(metadata), note)
+  }
+
+  /**
+   * Gives a finished tensor other values, of the same length, in the result: {@link finished} and a run that resumes still see
+   * the old ones.
+   */
+  replace(name: string, data: Uint8Array): void {
+    this.checkOpen()
+    const tensor = this.finished.tensors.get(name)
+    if (tensor?.bytes !== data.length)
+      throw new PyramidionError(
+        'INVALID_SHAPE',
+        `tensor ${name} must have ${tensor?.bytes ?? 'no'} bytes, got ${data.length}`,
+      )
+    this.replaced.set(name, data)
   }
 
   private async spool(name: string, tensors: TensorToWrite[], entry: string | undefined, note: unknown): Promise<void> {
@@ -185,7 +208,7 @@ export class CheckpointWriter {
     const shards = shardsOf(this.groups, this.shardBytes)
     const names = shards.map((_, i) => shardName(i, shards.length))
     const sizes = new Map<string, number>()
-    for (const [i, shard] of shards.entries()) sizes.set(names[i], await writeShard(join(folder, names[i]), shard))
+    for (const [i, shard] of shards.entries()) sizes.set(names[i], await this.writeShard(join(folder, names[i]), shard))
     if (shards.length > 1) {
       const located = shards.flatMap((shard, i) =>
         shard.flatMap(([, group]) => group.tensors.map(t => [t.name, names[i]])),
@@ -198,6 +221,16 @@ export class CheckpointWriter {
       sizes.set(indexFileName, await writeFileDurably(join(folder, indexFileName), [text]))
     }
     return sizes
+  }
+
+  private async writeShard(path: string, groups: [string, Group][]): Promise<number> {
+    const tensors = groups.flatMap(([, group]) =>
+      group.tensors.map(tensor => ({
+        ...tensor,
+        data: () => this.replaced.get(tensor.name) ?? readSpooled(group.path, tensor.name),
+      })),
+    )
+    return writeSafetensors(path, tensors, fileMetadata(groups))
   }
 
   private get shardBytes(): number {
@@ -269,11 +302,4 @@ function shardName(index: number, count: number): string {
   if (count === 1) return singleFileName
   const digits = (value: number) => String(value).padStart(5, '0')
   return `model-${digits(index + 1)}-of-${digits(count)}.safetensors`
-}
-
-async function writeShard(path: string, groups: [string, Group][]): Promise<number> {
-  const tensors = groups.flatMap(([, group]) =>
-    group.tensors.map(tensor => ({ ...tensor, data: () => readSpooled(group.path, tensor.name) })),
-  )
-  return writeSafetensors(path, tensors, fileMetadata(groups))
 }

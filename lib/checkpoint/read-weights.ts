@@ -31,6 +31,9 @@ export interface StoredWeights {
 /** The part of a {@link ModelSource} that weights are read from. */
 export type WeightSource = Pick<ModelSource, 'path' | 'tensors' | 'quantized' | 'read'>
 
+/** The part of a {@link ModelSource} that layers of the graph are loaded from. */
+export type GraphSource = WeightSource & Pick<ModelSource, 'config'>
+
 /**
  * Reads the weight `name` (`....weight`), a matrix. Throws MISSING_TENSOR when the checkpoint has none, INVALID_SHAPE when
  * it is not a matrix, UNSUPPORTED_FORMAT when it holds whole numbers or f64, INVALID_FILE when a stored value is out of

@@ -20,6 +20,7 @@ interface Options {
   activations?: Activations
   calibrationTokens: number
   calibrationMemory: number
+  recovery: number
   calibrationCache?: string
   seed: number
   overwrite: boolean
@@ -88,6 +89,12 @@ export function quantizeCommand(signal: AbortSignal): Command {
       '--calibration-cache <folder>',
       'keeps what calibration measures on the original, for other rates of the same model and text',
     )
+    .option(
+      '--recovery <steps>',
+      'then fit scales, gain levels and norms to what the original predicts over the text, 2048 tokens a step',
+      integerOption(0, 100_000),
+      0,
+    )
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--no-report', 'leave out report.html and report.json')
@@ -118,6 +125,7 @@ Examples:
         calibrationTokens: options.calibrationTokens,
         calibrationMemory: options.calibrationMemory * 2 ** 20,
         calibrationCache: options.calibrationCache,
+        recovery: options.recovery,
         seed: options.seed,
         overwrite: options.overwrite,
         report: options.report,

@@ -3,8 +3,7 @@
  * residual stream. Can be loaded and run alone, which is how calibration walks through a model.
  */
 import type { ModelConfig } from '../checkpoint/model-config.js'
-import type { ModelSource } from '../checkpoint/model-source.js'
-import type { StoredWeights } from '../checkpoint/read-weights.js'
+import type { GraphSource, StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
 import { native } from '../native.js'
@@ -74,7 +73,7 @@ export class Block {
 
   /** `source` has passed checkTensors. The inputs of its linear layers are rounded to `activations`. */
   static async load(
-    source: ModelSource,
+    source: GraphSource,
     layer: number,
     signal?: AbortSignal,
     activations?: Activations,

@@ -1,7 +1,6 @@
 /** The first and last layers of a model, without the blocks between them: ids to hidden states, hidden states to logits. */
 import type { ModelConfig } from '../checkpoint/model-config.js'
-import type { ModelSource } from '../checkpoint/model-source.js'
-import type { StoredWeights } from '../checkpoint/read-weights.js'
+import type { GraphSource, StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { native } from '../native.js'
 import type { Placer } from './model-placement.js'
@@ -18,7 +17,7 @@ export class EmbeddingAndHead {
   ) {}
 
   /** The head computes where `place` puts it; rows of the embedding come from the processor. */
-  static async load(source: ModelSource, signal?: AbortSignal, place?: Placer): Promise<EmbeddingAndHead> {
+  static async load(source: GraphSource, signal?: AbortSignal, place?: Placer): Promise<EmbeddingAndHead> {
     const { config } = source
     const load = (name: string, placer?: Placer) =>
       Projection.load(source, name, false, signal, undefined, undefined, placer)

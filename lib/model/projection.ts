@@ -1,7 +1,6 @@
 /** One linear layer of the graph, plain or quantized, and the reading of vectors (norms, biases) that go with them. */
-import type { ModelSource } from '../checkpoint/model-source.js'
 import type { RotationMetadata } from '../checkpoint/quantized-metadata.js'
-import { readWeights, type StoredWeights } from '../checkpoint/read-weights.js'
+import { readWeights, type StoredWeights, type WeightSource } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
 import { chooseLayout, type Layout } from '../linear/layout.js'
@@ -28,7 +27,7 @@ export class Projection {
    * for. Inputs are rounded to `activations`. It computes where `place` puts it, by default on the processor.
    */
   static async load(
-    source: ModelSource,
+    source: WeightSource,
     name: string,
     bias: boolean,
     signal?: AbortSignal,
@@ -101,7 +100,7 @@ const rotateAlike = ([first, ...others]: Projection[]): boolean =>
   others.every(other => other.rotation?.seed === first.rotation?.seed)
 
 /** A vector of the checkpoint as floats. Throws NOT_FINITE when it holds NaN or an infinity. */
-export async function readVector(source: ModelSource, name: string, signal?: AbortSignal): Promise<Float32Array> {
+export async function readVector(source: WeightSource, name: string, signal?: AbortSignal): Promise<Float32Array> {
   const { format, shape } = source.tensors.get(name) ?? missing(source, name)
   const values = new Float32Array(shape[0])
   const data = await source.read(name, signal)
@@ -113,6 +112,6 @@ export async function readVector(source: ModelSource, name: string, signal?: Abo
   return values
 }
 
-function missing(source: ModelSource, name: string): never {
+function missing(source: WeightSource, name: string): never {
   throw new PyramidionError('MISSING_TENSOR', `${source.path}: has no tensor ${name}`)
 }

@@ -16,6 +16,8 @@ import { STEPS } from './propagation.js'
 import { type LayerStatistics, quantizeLayer } from './quantize-layer.js'
 import type { LayerReport, QuantizeModelResult, QuantizePayload } from './quantize-model.js'
 import { planTensors, sizeOf, type TensorPlan, type TensorTarget } from './quantize-plan.js'
+import { recoveryPasses, type SplitWindows, splitWindows } from './recovery.js'
+import { type RecoveryReport, recoverFinished } from './recovery-phase.js'
 import { quantizationReport, reportFiles } from './report.js'
 import { Sensitivity } from './sensitivity.js'
 import { planForSize } from './size-plan.js'
@@ -25,6 +27,8 @@ import { WorkMeter } from './work-meter.js'
 const COPYING = 0.02
 const CALIBRATION = 1 / 25_000
 const SENSITIVITY = 1 / 10_000
+/** And of taking one token forward once. */
+const RECOVERY = 1 / 50_000
 /** Of the calibration windows, those whose gradients are taken. */
 const SENSITIVITY_WINDOWS = 64
 
@@ -36,9 +40,14 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
     const plan = planFor(source, payload)
     const guided = payload.quantizer === 'pvq' && payload.rounding === 'guided'
     const calibrated = (guided || payload.rank !== 0) && payload.calibration.length > 0
-    const windows = calibrated
-      ? await calibrationWindows(source, payload.calibration, payload.calibrationTokens)
-      : undefined
+    const windows =
+      calibrated || payload.recovery > 0
+        ? await calibrationWindows(source, payload.calibration, payload.calibrationTokens)
+        : undefined
+    const text = {
+      calibration: calibrated ? windows : undefined,
+      recovery: windows && payload.recovery > 0 ? splitWindows(windows) : undefined,
+    }
     const writer = await CheckpointWriter.open({
       output: payload.output,
       overwrite: payload.overwrite,
@@ -47,7 +56,7 @@ export async function run(payload: QuantizePayload, context: JobContext): Promis
       quantization: description(payload),
     })
     try {
-      return await new ModelQuantizer(source, payload, context, writer, plan, windows).run()
+      return await new ModelQuantizer(source, payload, context, writer, plan, text).run()
     } catch (error) {
       // What an aborted run has finished is kept for the next one; a run that cannot succeed leaves nothing.
       await writer.abort({ keep: error instanceof PyramidionError && error.code === 'ABORTED' })
@@ -98,6 +107,7 @@ function description({
   lattice,
   rounding,
   calibration,
+  recovery,
   rank,
   lowRank,
   activations,
@@ -109,6 +119,7 @@ function description({
     ...(size === undefined ? { bits } : { size }),
     ...(embeddingBits === undefined ? {} : { embedding_bits: embeddingBits }),
     ...(calibration.length > 0 ? { rounding } : {}),
+    ...(recovery > 0 ? { recovery } : {}),
     ...(rank === 0 ? {} : { rank, low_rank: lowRank }),
     ...(activations === 'float' ? {} : { activations }),
     seed,
@@ -131,11 +142,14 @@ class ModelQuantizer {
     private readonly context: JobContext,
     private readonly writer: CheckpointWriter,
     private plan: TensorPlan[],
-    private readonly windows: Int32Array[] | undefined,
+    private readonly text: { calibration?: Int32Array[]; recovery?: SplitWindows },
   ) {
+    const windows = text.calibration
     const work = plan.reduce((sum, tensor) => sum + workOf(tensor), 0)
     const calibrationWork = windows === undefined ? 0 : CALIBRATION * tokenWeights(plan, windows)
-    this.#meter = new WorkMeter(work + calibrationWork + this.#sensitivityWork, progress => context.progress(progress))
+    this.#meter = new WorkMeter(work + calibrationWork + this.#sensitivityWork + this.#recoveryWork, progress =>
+      context.progress(progress),
+    )
     this.#space = new ActivationSpace(writer.folder('activations'), payload.calibrationMemory)
     if (windows === undefined) return
     const steps = source.config.layers * STEPS * windows.length
@@ -143,7 +157,7 @@ class ModelQuantizer {
       space: this.#space,
       quantizedWeights:
         (payload.advanced.propagation ?? true)
-          ? async name => (this.#isQuantized(name) ? writer.readQuantized(name) : undefined)
+          ? async name => (this.#isQuantized(name) ? readWeights(writer.finished, name, context.signal) : undefined)
           : undefined,
       onWindow: layer => {
         context.throwIfAborted()
@@ -154,6 +168,7 @@ class ModelQuantizer {
   }
 
   async run(): Promise<QuantizeModelResult> {
+    let recovery: RecoveryReport | undefined
     try {
       this.#sensitivity = await this.#measureSensitivity()
       if (this.#sensitivity && (this.payload.advanced.allocation ?? true)) await this.#allocate(this.#sensitivity)
@@ -163,6 +178,7 @@ class ModelQuantizer {
         else await this.#quantize(tensor, tensor.target)
         this.#meter.add(workOf(tensor), tensor.name)
       }
+      recovery = await this.#recover()
     } finally {
       await this.#space.close()
     }
@@ -173,6 +189,7 @@ class ModelQuantizer {
       seconds: (performance.now() - this.#started) / 1000,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
       layers: this.#layers(),
+      ...(recovery && { recovery }),
     })
     const { bytes } = await this.writer.finalize(bytes =>
       this.payload.report ? reportFiles(quantizationReport(this.source, this.payload, result(bytes))) : new Map(),
@@ -196,15 +213,16 @@ class ModelQuantizer {
   get #sensitivityWork(): number {
     const { quantizer, rounding, advanced } = this.payload
     const wanted = quantizer === 'pvq' && rounding === 'guided' && (advanced.sensitivity ?? true)
-    if (!wanted || this.windows === undefined) return 0
-    return SENSITIVITY * tokenWeights(this.plan, this.windows.slice(0, SENSITIVITY_WINDOWS))
+    const { calibration } = this.text
+    if (!wanted || calibration === undefined) return 0
+    return SENSITIVITY * tokenWeights(this.plan, calibration.slice(0, SENSITIVITY_WINDOWS))
   }
 
   async #measureSensitivity(): Promise<Sensitivity | undefined> {
     const work = this.#sensitivityWork
     if (work === 0) return undefined
     const { payload, context } = this
-    const sensitivity = await Sensitivity.measure(this.source, this.windows!, {
+    const sensitivity = await Sensitivity.measure(this.source, this.text.calibration!, {
       windows: SENSITIVITY_WINDOWS,
       folder: payload.calibrationCache ?? this.writer.folder('sensitivity'),
       space: this.#space,
@@ -225,6 +243,29 @@ class ModelQuantizer {
       signal: this.context.signal,
     })
     this.plan = planFor(this.source, this.payload, coefficients)
+  }
+
+  get #recoveryWork(): number {
+    const { payload, text } = this
+    if (text.recovery === undefined) return 0
+    const passes = recoveryPasses(text.recovery, payload.recovery)
+    return RECOVERY * tokenWeights(this.plan, text.recovery.fitted.slice(0, 1)) * passes
+  }
+
+  async #recover(): Promise<RecoveryReport | undefined> {
+    const { payload, context, text } = this
+    if (text.recovery === undefined) return undefined
+    const work = this.#recoveryWork
+    const report = await recoverFinished(this.source, this.writer, text.recovery, {
+      steps: payload.recovery,
+      seed: payload.seed,
+      space: this.#space,
+      signal: context.signal,
+      onProgress: ({ done, total, label }) => this.#meter.within(work, done / total, label ?? 'recovery'),
+      poll: context.throwIfAborted,
+    })
+    this.#meter.add(work, 'recovery')
+    return report
   }
 
   #isQuantized(name: string): boolean {

@@ -14,6 +14,7 @@ import { type QuantizerName, quantizerNames } from '../quantizers/plan-quantizer
 import { lattices } from '../quantizers/pvq-code.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
 import { type AdvancedOptions, checkAdvanced } from './advanced-options.js'
+import type { RecoveryReport } from './recovery-phase.js'
 import { parseSize } from './size-option.js'
 
 export interface QuantizeModelOptions extends CallOptions {
@@ -60,6 +61,11 @@ export interface QuantizeModelOptions extends CallOptions {
    * on the same model and text (at another rate, say) begin with rounding. Default: the run measures, and keeps nothing.
    */
   calibrationCache?: string
+  /**
+   * Steps of recovery, 0 to 100,000: row scales, gain levels and norm weights are fitted by gradient to what the original predicts
+   * over `calibration`, four windows of 512 tokens a step, each some four times the work of reading it. Default 0.
+   */
+  recovery?: number
   /** Seed of the rotations, 0 to 2^32 - 1. Default 0. */
   seed?: number
   /** Replace a model at `output`. Default false. */
@@ -111,8 +117,10 @@ export interface QuantizeModelResult {
   seconds: number
   /** Largest resident set of this process so far. */
   peakMemoryBytes: number
-  /** In the order of computation. */
+  /** In the order of computation; their errors are those of rounding, before recovery. */
   layers: LayerReport[]
+  /** Where it was asked for. */
+  recovery?: RecoveryReport
 }
 
 /** What the job needs: options with their defaults, ready for a structured clone. */
@@ -133,6 +141,7 @@ export interface QuantizePayload {
   activations: Activations
   calibrationTokens: number
   calibrationMemory: number
+  recovery: number
   calibrationCache?: string
   seed: number
   overwrite: boolean
@@ -167,6 +176,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     activations = 'float',
     calibrationTokens = 65_536,
     calibrationMemory = 2 ** 30,
+    recovery = 0,
     seed = 0,
     overwrite = false,
     report = true,
@@ -184,10 +194,14 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
   if (rank !== 'auto') checkInteger('rank', rank, 0, 4096)
   checkInteger('calibrationTokens', calibrationTokens, 1, 2 ** 30)
   checkInteger('calibrationMemory', calibrationMemory, 0, Number.MAX_SAFE_INTEGER)
+  checkInteger('recovery', recovery, 0, 100_000)
   checkSeed(seed)
   checkActivations(activations)
   checkAdvanced(advanced)
   const texts = checkedTexts(calibration)
+  if (recovery > 0 && texts.length === 0) {
+    throw new PyramidionError('CALIBRATION_REQUIRED', 'recovery needs calibration text')
+  }
   if (rank !== 0) checkCalibrated(lowRank, texts.length > 0, 'calibration text')
   return {
     source,
@@ -203,6 +217,7 @@ function checkedPayload(source: string, options: QuantizeModelOptions): Quantize
     activations,
     calibrationTokens,
     calibrationMemory,
+    recovery,
     calibrationCache,
     seed,
     overwrite,
