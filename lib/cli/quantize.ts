@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { formatBytes } from '../format-bytes.js'
 import type { Activations } from '../linear/activations.js'
 import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
+import type { RecoveryReport } from '../quantization/recovery-phase.js'
 import { ratesTable } from './rates-table.js'
 import { activationsOption, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
 
@@ -143,7 +144,14 @@ Examples:
           `${result.bitsPerWeight.toFixed(3)} over the whole model, ${formatBytes(result.bytes)}, ` +
           `weights ${formatBytes(result.weightBytes)}; ` +
           `${result.seconds.toFixed(1)} s, peak memory ${formatBytes(result.peakMemoryBytes)}\n\n` +
-          `${ratesTable(result.layers)}\n`,
+          `${ratesTable(result.layers)}\n${recoveryLine(result.recovery)}`,
       )
     })
+}
+
+function recoveryLine(recovery: RecoveryReport | undefined): string {
+  if (recovery === undefined) return ''
+  const [before, after] = [recovery.divergenceBefore, recovery.divergenceAfter].map(value => value.toFixed(4))
+  const verdict = recovery.kept ? '' : ': not kept'
+  return `\nrecovery: KL divergence over text held out ${before} before, ${after} after${verdict}\n`
 }

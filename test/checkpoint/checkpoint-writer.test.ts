@@ -66,6 +66,27 @@ describe('CheckpointWriter', () => {
     await source.close()
   })
 
+  it('shows what is finished as the folder will have it, and replaces values in the result alone', async () => {
+    const output = join(temporaryFolder(), 'out')
+    const writer = await CheckpointWriter.open(options(output))
+    await addAll(writer)
+    const { finished } = writer
+    const [[name, { data }]] = plainTensors()
+    assert.deepEqual(await finished.read(name), data)
+    const other = data.map(byte => byte ^ 1)
+    writer.replace(name, other)
+    await expectError(() => writer.replace(name, data.subarray(1)), 'INVALID_SHAPE', /must have .* bytes/)
+    await expectError(() => writer.replace('other', data), 'INVALID_SHAPE', /must have no bytes/)
+    assert.deepEqual(await writer.finished.read(name), data)
+    await expectError(() => finished.read('other'), 'MISSING_TENSOR', /no tensor other/)
+    await writer.finalize()
+    const source = await openModel(output)
+    assert.deepEqual(await source.read(name), other)
+    assert.deepEqual([...source.tensors.keys()].sort(), [...finished.tensors.keys()].sort())
+    assert.deepEqual([...source.quantized].sort(), [...finished.quantized].sort())
+    await source.close()
+  })
+
   it('ends in the same bytes when it resumes after any number of weights', async () => {
     const folder = temporaryFolder()
     const whole = await write(join(folder, 'whole'))

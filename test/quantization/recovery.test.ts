@@ -25,7 +25,7 @@ function options(change: Partial<RecoveryOptions> = {}, memoryBytes = 1e6): Reco
 }
 
 const withTiny = (use: (models: TinyQuantized) => Promise<void>) =>
-  withQuantizedTiny(quantizableConfig, randomTensors(quantizableConfig, seed), { bits: 2.3, rank: 2 }, use)
+  withQuantizedTiny(quantizableConfig, randomTensors(quantizableConfig, seed), { bits: 3.3, rank: 0 }, use)
 
 const weightsOf = (folder: string) => readFileSync(join(folder, 'model.safetensors'))
 const output = () => join(temporaryFolder(), 'quantized')
@@ -119,7 +119,7 @@ describe(`recovery, seed ${seed}`, () => {
       assert.ok(weightsOf(interrupted).equals(weightsOf(whole)))
       const plain = output()
       await quantizeModel(model, { ...settings, recovery: 0, output: plain })
-      assert.equal(weightsOf(plain).equals(weightsOf(whole)), !recovery!.kept)
+      assert.ok(recovery!.kept && !weightsOf(plain).equals(weightsOf(whole)), JSON.stringify(recovery))
     })
   })
 
