@@ -29,7 +29,7 @@ export const methods = [
   { name: 'full: + low rank', settings: full },
 ]
 
-/** `full` with one part off. */
+/** `full` with one part off, or with recovery, which is off by default. */
 export const ablations = [
   { name: 'without rotation', settings: { ...full, ...without('rotation') } },
   { name: 'without the Barnes-Wall lattice', settings: { ...full, lattice: 'integer' } },
@@ -44,6 +44,7 @@ export const ablations = [
   { name: 'without output coupling', settings: { ...full, ...without('outputCoupling') } },
   { name: 'without allocation', settings: { ...full, ...without('allocation') } },
   { name: 'without low rank', settings: { ...calibrated, ...barnesWall } },
+  { name: 'with recovery, 32 steps', settings: { ...full, recovery: 32 } },
 ]
 
 export const rates = [2, 2.5, 3, 3.25, 4]
