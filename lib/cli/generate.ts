@@ -46,7 +46,7 @@ export function generateCommand(signal: AbortSignal): Command {
     .option('--threads <n>', 'threads to compute with (default: every core)', integerOption(1, 1024))
     .option(
       '--activations <format>',
-      'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
+      'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says, else int8 for a quantized one)',
       activationsOption,
     )
     .option('--device <name>', deviceHelp, deviceOption, 'cpu')

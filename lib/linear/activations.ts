@@ -38,9 +38,13 @@ function checkRowsCodable({ dimension }: PvqQuantizer, name: string): void {
   throw new PyramidionError('INVALID_ARGUMENT', `${name}: dimension must be 2, 4, 8, 16 or 32, got ${dimension}`)
 }
 
-/** What the `quantization_config` of a model at `path` asks for: `float` when it says nothing. Throws INVALID_FILE. */
-export function storedActivations(quantizationConfig: Readonly<Record<string, unknown>>, path: string): Activations {
-  const activations = (quantizationConfig.activations ?? 'float') as Activations
+/** What the `quantization_config` of a model at `path` asks for: `otherwise` when it says nothing. Throws INVALID_FILE. */
+export function storedActivations(
+  quantizationConfig: Readonly<Record<string, unknown>>,
+  path: string,
+  otherwise: Activations = 'float',
+): Activations {
+  const activations = (quantizationConfig.activations ?? otherwise) as Activations
   try {
     checkActivations(activations)
   } catch (error) {

@@ -22,7 +22,7 @@ export interface LoadModelOptions extends CallOptions, DeviceOptions {
   threads?: number
   /**
    * What the inputs of the linear layers (projections of attention and MLP) are rounded to. Default: what the model was
-   * quantized for, else `float`.
+   * quantized for, else `int8` for a quantized model and `float` for any other.
    */
   activations?: Activations
   /** The form that the PVQ codes of those layers have in memory. Default `auto`. */

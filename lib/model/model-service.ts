@@ -3,10 +3,11 @@
  * module's state, one a thread.
  */
 import type { ModelConfig } from '../checkpoint/model-config.js'
+import type { ModelSource } from '../checkpoint/model-source.js'
 import { openModel } from '../checkpoint/open-model.js'
 import type { ChatMessage, DecodeOptions, EncodeOptions, Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
-import type { Activations } from '../linear/activations.js'
+import { type Activations, storedActivations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
 import { native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
@@ -66,7 +67,7 @@ export async function load(
     const tokenizer = await source.tokenizer()
     const placement = new ModelPlacement(device, required)
     const model = await Llama.load(source, {
-      activations,
+      activations: activations ?? usualActivations(source),
       layout,
       place: placement.place,
       signal: context.signal,
@@ -87,6 +88,11 @@ export async function load(
   } finally {
     await source.close()
   }
+}
+
+/** int8 makes a quantized model several times as fast and adds about a hundredth to the divergence that quantization made. */
+function usualActivations({ kind, quantizationConfig, path }: ModelSource): Activations {
+  return storedActivations(quantizationConfig, path, kind === 'quantized' ? 'int8' : 'float')
 }
 
 export interface GeneratePayload {
