@@ -32,10 +32,10 @@ __device__ __forceinline__ void decode_rows(const DecodeParameters& p) {
 }
 
 // Eight blocks a multiprocessor leave 64 registers: aiming at more, ptxas spills.
-#define DECODE_ROWS(D, BITS, NAME, TYPE)                        \
-  extern "C" __global__ void __launch_bounds__(kDecodeThreads, 8)  \
-      decode_rows_d##D##_w##BITS##_##NAME(DecodeParameters p) { \
-    decode_rows<D, uint##BITS##_t, TYPE>(p);                    \
+#define DECODE_ROWS(D, BITS, NAME, TYPE)                          \
+  extern "C" __global__ void __launch_bounds__(kDecodeThreads, 8) \
+      decode_rows_d##D##_w##BITS##_##NAME(DecodeParameters p) {   \
+    decode_rows<D, uint##BITS##_t, TYPE>(p);                      \
   }
 
 DECODE_ROWS(8, 32, f32, float)

@@ -19,19 +19,18 @@ struct GuidedSearch {
   float wMp, pMp, n, level, multiplier, cost;
   uint32_t level_index;
 
-  // w: the values to come close to.
-  __device__ __forceinline__ GuidedSearch(const GuidedGroup& of, const float (&w)[D], float row_scale)
+  // w: the values to come close to; point: where to begin.
+  __device__ __forceinline__ GuidedSearch(const GuidedGroup& of, const float (&w)[D], const float (&point)[D],
+                                          float row_scale)
       : group(of), scale(row_scale) {
     multiply_metric(w, Mw);
-  }
-
-  __device__ __forceinline__ float metric(int i, int j) const { return __ldg(group.metric + i * D + j); }
-
-  // From the point in p.
-  __device__ __forceinline__ void start() {
+#pragma unroll
+    for (int i = 0; i < D; ++i) p[i] = point[i];
     multiply_metric(p, Mp);
     price();
   }
+
+  __device__ __forceinline__ float metric(int i, int j) const { return __ldg(group.metric + i * D + j); }
 
   // Takes a pulse from one coordinate and gives it to another where that helps most; false where nothing helps.
   __device__ __forceinline__ bool move_best_pulse() {
@@ -80,7 +79,7 @@ struct GuidedSearch {
     for (int j = 0; j < D; ++j) {
       const float vj = pick(v, j);
 #pragma unroll
-      for (int i = 0; i < D; ++i) product[i] += vj * metric(i, j);
+      for (int i = 0; i < D; ++i) product[i] = fmaf(vj, metric(i, j), product[i]);
     }
   }
 
@@ -122,42 +121,46 @@ struct GuidedSearch {
   }
 
   __device__ __forceinline__ bool accept(int from, int to, const float (&to_sign)[D]) {
-    const GuidedSearch before = *this;
-    const float from_step = pick(p, from) > 0 ? -1.0f : 1.0f, to_step = pick(to_sign, to);
+    const float from_step = pick(p, from) > 0 ? -1.0f : 1.0f, to_step = from == to ? from_step : pick(to_sign, to);
+    float Mp_before[D];
+#pragma unroll
+    for (int i = 0; i < D; ++i) Mp_before[i] = Mp[i];
+    const float wMp_before = wMp, pMp_before = pMp, n_before = n, level_before = level;
+    const float multiplier_before = multiplier, cost_before = cost;
+    const uint32_t index_before = level_index;
     // In the coordinates' order.
     if (from == to) {
-      move(from, from_step + from_step);
+      couple(from, from_step + to_step);
     } else {
-      move(from < to ? from : to, from < to ? from_step : to_step);
-      move(from < to ? to : from, from < to ? to_step : from_step);
+      couple(from < to ? from : to, from < to ? from_step : to_step);
+      couple(from < to ? to : from, from < to ? to_step : from_step);
     }
+    move(from, from_step);
+    move(to, to_step);
     price();
-    const bool kept = cost < before.cost - kMoveGain * (before.cost < 0 ? -before.cost : before.cost);
-    if (!kept) restore(before);
-    return kept;
+    if (cost < cost_before - kMoveGain * (cost_before < 0 ? -cost_before : cost_before)) return true;
+    move(from, -from_step);
+    move(to, -to_step);
+#pragma unroll
+    for (int i = 0; i < D; ++i) Mp[i] = Mp_before[i];
+    wMp = wMp_before;
+    pMp = pMp_before;
+    n = n_before;
+    level = level_before;
+    level_index = index_before;
+    multiplier = multiplier_before;
+    cost = cost_before;
+    return false;
   }
 
+  // A coordinate's step in p, and what it adds to M p.
   __device__ __forceinline__ void move(int coordinate, float step) {
 #pragma unroll
-    for (int k = 0; k < D; ++k) {
-      p[k] = k == coordinate ? p[k] + step : p[k];
-      Mp[k] += step * metric(coordinate, k);
-    }
+    for (int k = 0; k < D; ++k) p[k] = k == coordinate ? p[k] + step : p[k];
   }
-
-  __device__ __forceinline__ void restore(const GuidedSearch& before) {
+  __device__ __forceinline__ void couple(int coordinate, float step) {
 #pragma unroll
-    for (int i = 0; i < D; ++i) {
-      p[i] = before.p[i];
-      Mp[i] = before.Mp[i];
-    }
-    wMp = before.wMp;
-    pMp = before.pMp;
-    n = before.n;
-    level = before.level;
-    level_index = before.level_index;
-    multiplier = before.multiplier;
-    cost = before.cost;
+    for (int k = 0; k < D; ++k) Mp[k] += step * metric(coordinate, k);
   }
 };
 

@@ -11,12 +11,13 @@ namespace pyramidion::cuda {
 template <int D>
 __device__ __forceinline__ void couple_inside(const GuidedRoundParameters& p, const GuidedGroup& group, uint32_t row,
                                               uint32_t first, const float* change) {
+#pragma unroll 1
   for (uint32_t column = first; column < p.last_column; ++column) {
     float* accumulator = p.rows.accumulators + static_cast<size_t>(column) * p.rows.count + row;
     float sum = *accumulator;
 #pragma unroll
     for (int i = 0; i < D; ++i) {
-      sum += change[i] * __ldg(p.coupling + static_cast<size_t>(group.first_column + i) * p.columns + column);
+      sum = fmaf(change[i], __ldg(p.coupling + static_cast<size_t>(group.first_column + i) * p.columns + column), sum);
     }
     *accumulator = sum;
   }
@@ -26,7 +27,8 @@ template <int D>
 __device__ __forceinline__ void round_group(const GuidedRoundParameters& p, const GuidedGroup& group, uint32_t number,
                                             uint32_t row) {
   const GuidedRows& rows = p.rows;
-  const size_t count = rows.count, first = static_cast<size_t>(group.first_column) * count + row;
+  // In 32 bits: addresses of all columns would not fit the registers.
+  const uint32_t count = rows.count, first = group.first_column * count + row;
   float w[D], d[D], a[D], aim[D];
 #pragma unroll
   for (int i = 0; i < D; ++i) {
@@ -35,21 +37,24 @@ __device__ __forceinline__ void round_group(const GuidedRoundParameters& p, cons
     a[i] = rows.accumulators[first + i * count];
   }
 #pragma unroll
-  for (int j = 0; j < D; ++j) {
-    float sum = 0;
+  for (int j = 0; j < D; ++j) aim[j] = 0;
+#pragma unroll 1
+  for (int i = 0; i < D; ++i) {
+    const float ai = pick(a, i);
 #pragma unroll
-    for (int i = 0; i < D; ++i) sum += a[i] * __ldg(group.inverse + i * D + j);
-    aim[j] = sum + (w[j] - d[j]);
+    for (int j = 0; j < D; ++j) aim[j] = fmaf(ai, __ldg(group.inverse + i * D + j), aim[j]);
   }
+#pragma unroll
+  for (int j = 0; j < D; ++j) aim[j] += w[j] - d[j];
 
-  GuidedSearch<D> search(group, aim, rows.scales[row]);
+  float point[D];
   if (p.start != 0) {
-    search_point<D>(aim, static_cast<int>(group.pulses), search.p);
+    search_point<D>(aim, static_cast<int>(group.pulses), point);
   } else {
 #pragma unroll
-    for (int i = 0; i < D; ++i) search.p[i] = static_cast<float>(rows.points[first + i * count]);
+    for (int i = 0; i < D; ++i) point[i] = static_cast<float>(rows.points[first + i * count]);
   }
-  search.start();
+  GuidedSearch<D> search(group, aim, point, rows.scales[row]);
 #pragma unroll 1
   for (uint32_t move = 0; move < p.moves && search.move_best_pulse(); ++move) {
   }
@@ -57,11 +62,14 @@ __device__ __forceinline__ void round_group(const GuidedRoundParameters& p, cons
   float change[D];
 #pragma unroll
   for (int i = 0; i < D; ++i) {
-    const float difference = w[i] - search.multiplier * search.p[i];
-    change[i] = difference - d[i];
+    // Read again: all through the search there are no registers for them.
+    const float target = *static_cast<const volatile float*>(rows.targets + first + i * count);
+    const float before = *static_cast<const volatile float*>(rows.differences + first + i * count);
+    const float difference = target - search.multiplier * search.p[i];
+    change[i] = difference - before;
     rows.differences[first + i * count] = difference;
     rows.points[first + i * count] = static_cast<int16_t>(search.p[i]);
-    p.changes[static_cast<size_t>(group.first_column - p.first_column + i) * count + row] = change[i];
+    p.changes[(group.first_column - p.first_column + i) * count + row] = change[i];
   }
   rows.levels[static_cast<size_t>(number) * count + row] = static_cast<uint16_t>(search.level_index);
   couple_inside<D>(p, group, row, p.backward != 0 ? p.first_column : group.first_column + D, change);
@@ -78,10 +86,10 @@ __device__ __forceinline__ void guided_round(const GuidedRoundParameters& p) {
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_round_d8(GuidedRoundParameters p) {
+extern "C" __global__ void __launch_bounds__(kGuidedThreads, 4) guided_round_d8(GuidedRoundParameters p) {
   guided_round<8>(p);
 }
-extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_round_d16(GuidedRoundParameters p) {
+extern "C" __global__ void __launch_bounds__(kGuidedThreads, 4) guided_round_d16(GuidedRoundParameters p) {
   guided_round<16>(p);
 }
 
@@ -126,7 +134,9 @@ extern "C" __global__ void __launch_bounds__(kCoupleThreads, 2) guided_couple(Gu
 #pragma unroll
       for (uint32_t i = 0; i < 4; ++i) {
 #pragma unroll
-        for (uint32_t j = 0; j < 4; ++j) sums[i][j] += changes[k][tile_row + j] * coupling[k][tile_column + i];
+        for (uint32_t j = 0; j < 4; ++j) {
+          sums[i][j] = fmaf(changes[k][tile_row + j], coupling[k][tile_column + i], sums[i][j]);
+        }
       }
     }
   }
