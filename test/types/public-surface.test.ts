@@ -65,6 +65,7 @@ describe('the public surface', () => {
       'PyramidionError',
       'QuantizedLinear',
       'capabilities',
+      'devices',
       'errorStatistics',
       'evaluate',
       'inspectModel',
