@@ -27,9 +27,9 @@ function run(command, args, environment = {}) {
 
 /** A step that is right or wrong as a whole. */
 const step =
-  (command, ...args) =>
+  ([command, ...args], environment = {}) =>
   async () => {
-    const { status } = await run(command, args)
+    const { status } = await run(command, args, environment)
     return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
   }
 
@@ -111,16 +111,11 @@ const simulatedDevice = async () => {
   return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
 }
 
-/** With the kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind. */
-const addon = async () => {
-  const { status } = await run('npm', ['run', '--silent', 'build'], { PYRAMIDION_CUDA_ARCHITECTURES: '80' })
-  return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
-}
-
 const suites = {
-  lint: step('npx', 'biome', 'ci', '.'),
-  build: addon,
-  types: step('npx', 'tsc', '-p', 'test/tsconfig.json'),
+  lint: step(['npx', 'biome', 'ci', '.']),
+  // With the kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind.
+  build: step(['npm', 'run', '--silent', 'build'], { PYRAMIDION_CUDA_ARCHITECTURES: '80' }),
+  types: step(['npx', 'tsc', '-p', 'test/tsconfig.json']),
   native: native('build/native-tests', ''),
   'cuda-emulation': steps(
     buildNative('build/native-tests', '', 'cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),

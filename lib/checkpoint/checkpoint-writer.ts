@@ -42,7 +42,11 @@ const assemblyFolder = 'assembled'
 const runFolder = 'run'
 
 export class CheckpointWriter {
-  private readonly groups: Map<string, Group>
+  private readonly groups = new Map<string, Group>()
+  private readonly tensors = new Map<string, TensorInfo>()
+  private readonly quantized = new Map<string, QuantizedTensorMetadata>()
+  /** Where the values of tensors are. */
+  private readonly paths = new Map<string, string>()
   /** New values of finished tensors. */
   private readonly replaced = new Map<string, Uint8Array>()
   private state: 'open' | 'closed' = 'open'
@@ -53,7 +57,7 @@ export class CheckpointWriter {
     private readonly partial: string,
     groups: Map<string, Group>,
   ) {
-    this.groups = groups
+    for (const [name, group] of groups) this.enter(name, group)
   }
 
   /** Throws OUTPUT_EXISTS when `output` may not be written, WRITE_FAILED when it cannot. */
@@ -82,26 +86,15 @@ export class CheckpointWriter {
     return this.groups.get(name)?.note
   }
 
-  /** What is there already, as a reader of the finished folder will get it. */
+  /** What is there already, as a reader of the finished folder will get it; what is added later comes in. */
   get finished(): WeightSource {
-    const tensors = new Map<string, TensorInfo>()
-    const quantized = new Map<string, QuantizedTensorMetadata>()
-    const paths = new Map<string, string>()
-    for (const [name, group] of this.groups) {
-      for (const tensor of group.tensors) {
-        tensors.set(tensor.name, tensor)
-        paths.set(tensor.name, group.path)
-      }
-      if (group.entry === undefined) continue
-      const entry = new Fields(parseJsonObject(group.entry, group.path), group.path)
-      quantized.set(name, parseQuantizedMetadata(entry))
-    }
-    const read = (name: string) => {
-      const path = paths.get(name)
+    const { tensors, quantized } = this
+    const read = async (name: string) => {
+      const path = this.paths.get(name)
       if (path === undefined) throw new PyramidionError('MISSING_TENSOR', `${this.partial}: has no tensor ${name}`)
       return readSpooled(path, name)
     }
-    return { path: this.partial, tensors, quantized, read: async name => read(name) }
+    return { path: this.partial, tensors, quantized, read }
   }
 
   /**
@@ -137,7 +130,7 @@ export class CheckpointWriter {
    */
   replace(name: string, data: Uint8Array): void {
     this.checkOpen()
-    const tensor = this.finished.tensors.get(name)
+    const tensor = this.tensors.get(name)
     if (tensor?.bytes !== data.length)
       throw new PyramidionError(
         'INVALID_SHAPE',
@@ -157,12 +150,24 @@ export class CheckpointWriter {
     if (entry !== undefined) metadata.set('entry', entry)
     await writeSafetensors(`${path}.new`, tensors, metadata)
     await writing(path, () => rename(`${path}.new`, path))
-    this.groups.set(name, {
+    this.enter(name, {
       path,
       tensors: tensors.map(({ data, ...info }) => info),
       ...(entry ? { entry } : {}),
       note,
     })
+  }
+
+  private enter(name: string, group: Group): void {
+    const { path, tensors, entry } = group
+    if (entry !== undefined) {
+      this.quantized.set(name, parseQuantizedMetadata(new Fields(parseJsonObject(entry, path), path)))
+    }
+    for (const tensor of tensors) {
+      this.tensors.set(tensor.name, tensor)
+      this.paths.set(tensor.name, path)
+    }
+    this.groups.set(name, group)
   }
 
   /**

@@ -1,8 +1,9 @@
 // `pyramidion evaluate MODEL --text FILE`: perplexity, and divergence from a reference model.
 import { Command } from 'commander'
+import { openModel } from '../checkpoint/open-model.js'
 import type { DeviceChoice } from '../device.js'
 import { evaluate } from '../evaluation/evaluate.js'
-import type { Activations } from '../linear/activations.js'
+import { type Activations, storedActivations } from '../linear/activations.js'
 import { loadModel } from '../model/load-model.js'
 import {
   activationsOption,
@@ -55,7 +56,8 @@ export function evaluateCommand(signal: AbortSignal): Command {
       const settings = { reference, text, window, stride, windows, signal }
       const result = await withProgress(options.quiet || options.json, async onProgress => {
         if (device === 'cpu') return evaluate({ model, activations, ...settings, onProgress })
-        const loaded = await loadModel(model, { activations, device, onWarning: printWarning, signal })
+        const inputs = activations ?? (await activationsOf(model))
+        const loaded = await loadModel(model, { activations: inputs, device, onWarning: printWarning, signal })
         try {
           return await evaluate({ model: loaded, ...settings, onProgress })
         } finally {
@@ -82,4 +84,14 @@ export function evaluateCommand(signal: AbortSignal): Command {
       }
       process.stdout.write(`${formatTable(['', model], rows)}\n`)
     })
+}
+
+/** What evaluate takes for a model on the processor; loadModel would take int8 where nothing is noted. */
+async function activationsOf(path: string): Promise<Activations> {
+  const source = await openModel(path)
+  try {
+    return storedActivations(source.quantizationConfig, path)
+  } finally {
+    await source.close()
+  }
 }

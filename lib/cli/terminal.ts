@@ -35,33 +35,23 @@ export function activationsOption(text: string): Activations {
     pulses === undefined
       ? { bits: Number(first) }
       : { dimension: Number(first), pulses: Number(pulses), levels: Number(levels) }
-  const activations = code === undefined ? (text as Activations) : pvq
-  try {
-    checkActivations(activations)
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message)
-  }
-  return activations
+  return checked(code === undefined ? (text as Activations) : pvq, checkActivations)
 }
 
 /** A commander parser for {@link Layout}. */
-export function layoutOption(text: string): Layout {
-  try {
-    checkLayout(text as Layout)
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message)
-  }
-  return text as Layout
-}
+export const layoutOption = (text: string) => checked(text as Layout, checkLayout)
 
 /** A commander parser for {@link DeviceChoice}. */
-export function deviceOption(text: string): DeviceChoice {
+export const deviceOption = (text: string) => checked(text as DeviceChoice, checkDevice)
+
+/** The value, once the library's own check has let it pass; what that throws becomes commander's message. */
+function checked<T>(value: T, check: (value: T) => void): T {
   try {
-    checkDevice(text)
+    check(value)
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message)
   }
-  return text
+  return value
 }
 
 export const deviceHelp = 'where to compute: cpu, cuda, or auto for a GPU where one can be used'

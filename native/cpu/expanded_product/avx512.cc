@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "cpu/expanded_product/dispatch.h"
+#include "cpu/expanded_product/shapes.h"
 #include "cpu/expanded_product/word_bits.h"
 
 namespace pyramidion {
@@ -189,24 +190,15 @@ void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, cons
 }
 
 void accumulate(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
-  if (rows.words) return accumulate_shape<4, true>(rows, first, count, tokens, lanes);
-  switch (rows.quads) {
-    case 1:
-      return accumulate_shape<1, false>(rows, first, count, tokens, lanes);
-    case 2:
-      return accumulate_shape<2, false>(rows, first, count, tokens, lanes);
-    case 4:
-      return accumulate_shape<4, false>(rows, first, count, tokens, lanes);
-    default:
-      return accumulate_shape<8, false>(rows, first, count, tokens, lanes);
-  }
+  with_shape(rows, [&](auto shape) {
+    using Shape = decltype(shape);
+    accumulate_shape<Shape::quads, Shape::words>(rows, first, count, tokens, lanes);
+  });
 }
-
-bool supports(const ExpandedRows& rows) { return !rows.factors->values.empty(); }
 
 }  // namespace
 
-extern const ExpandedProductKernel expanded_product_avx512 = {InstructionSet::avx512, supports, accumulate};
+extern const ExpandedProductKernel expanded_product_avx512 = {InstructionSet::avx512, has_factor_table, accumulate};
 
 }  // namespace pyramidion
 #endif

@@ -4,8 +4,7 @@
 
 #include <cmath>
 
-#include "device_matrix.h"
-#include "layer_inputs.h"
+#include "expected_output.h"
 
 using namespace pyramidion;
 
@@ -44,21 +43,11 @@ void check_product(DeviceMatrix& matrix, uint32_t tokens, uint32_t rank, bool wi
   const std::vector<float> result = y.values();
   for (uint32_t t = 0; t < tokens; ++t) {
     for (size_t row = 0; row < matrix.rows; ++row) {
-      double weights = 0, magnitude = 0, rest = 0, rest_magnitude = 0;
-      for (size_t c = 0; c < matrix.columns; ++c) {
-        const double term = matrix.values[row * matrix.columns + c] * inputs.value(t, c);
-        weights += term;
-        magnitude += std::fabs(term);
-      }
-      const auto add = [&](double term) {
-        rest += term;
-        rest_magnitude += std::fabs(term);
-      };
-      for (uint32_t k = 0; k < rank; ++k) add(factor.value(row, k) * factor.projected(t, k));
-      if (with_bias) add(bias[row]);
-      if (accumulate) add(before[t * y_stride + row]);
-      const double error = std::fabs(result[t * y_stride + row] - weights - rest);
-      REQUIRE(error <= kTolerance * magnitude + 2e-6 * rest_magnitude);
+      const Sum weights = weight_product(matrix, inputs, row, t);
+      const Sum rest =
+          with_rest({}, factor, rank, with_bias ? bias[row] : 0, accumulate ? before[t * y_stride + row] : 0, row, t);
+      const double error = std::fabs(result[t * y_stride + row] - weights.value - rest.value);
+      REQUIRE(error <= kTolerance * weights.magnitude + 2e-6 * rest.magnitude);
     }
     for (size_t beyond = matrix.rows; beyond < y_stride; ++beyond) {
       REQUIRE(result[t * y_stride + beyond] == before[t * y_stride + beyond]);

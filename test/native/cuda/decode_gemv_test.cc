@@ -4,8 +4,7 @@
 
 #include <cmath>
 
-#include "device_matrix.h"
-#include "layer_inputs.h"
+#include "expected_output.h"
 
 using namespace pyramidion;
 
@@ -48,16 +47,9 @@ void check_product(DeviceMatrix& matrix, uint32_t tokens, uint32_t rank, bool wi
   const std::vector<float> result = y.values();
   for (uint32_t t = 0; t < tokens; ++t) {
     for (size_t row = 0; row < matrix.rows; ++row) {
-      double sum = 0, magnitude = 0;
-      const auto add = [&](double term) {
-        sum += term;
-        magnitude += std::fabs(term);
-      };
-      for (size_t c = 0; c < matrix.columns; ++c) add(matrix.values[row * matrix.columns + c] * inputs.value(t, c));
-      for (uint32_t k = 0; k < rank; ++k) add(factor.value(row, k) * factor.projected(t, k));
-      if (with_bias) add(bias[row]);
-      if (accumulate) add(before[t * y_stride + row]);
-      REQUIRE(std::fabs(result[t * y_stride + row] - sum) <= 2e-6 * magnitude);
+      const Sum expected = with_rest(weight_product(matrix, inputs, row, t), factor, rank, with_bias ? bias[row] : 0,
+                                     accumulate ? before[t * y_stride + row] : 0, row, t);
+      REQUIRE(std::fabs(result[t * y_stride + row] - expected.value) <= 2e-6 * expected.magnitude);
     }
     for (size_t beyond = matrix.rows; beyond < y_stride; ++beyond) {
       REQUIRE(result[t * y_stride + beyond] == before[t * y_stride + beyond]);
