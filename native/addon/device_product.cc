@@ -1,6 +1,7 @@
 // Binding of the upload of a layer to the GPU.
 #include "addon/device_product.h"
 
+#include "addon/background_release.h"
 #include "addon/job.h"
 #include "addon/pvq.h"
 #include "addon/register.h"
@@ -15,6 +16,11 @@ namespace {
 using Held = std::shared_ptr<const DeviceProduct>;
 
 constexpr napi_type_tag kDeviceProductTag = {0x1f6b0c94d8e34a52, 0xb07de5a3916c28f4};
+
+// The deleter of a product, whoever drops it last.
+void release(const DeviceProduct* product) {
+  BackgroundRelease::shared().run([product] { delete product; });
+}
 
 // What the job reads, all of it alive until it is done.
 struct Upload {
@@ -65,7 +71,7 @@ Operation cuda_product(Call& call) {
   const auto upload = parse_upload(call.argument(0, "parts"));
   const auto product = std::make_shared<Held>();
   Operation operation;
-  operation.work = [=] { *product = std::make_shared<cuda::PvqProduct>(upload->parts); };
+  operation.work = [=] { *product = Held(new cuda::PvqProduct(upload->parts), release); };
   operation.result = [=](Napi::Env env) -> Napi::Value {
     auto external = Napi::External<Held>::New(env, new Held(*product), [](Napi::Env, Held* held) { delete held; });
     external.TypeTag(&kDeviceProductTag);

@@ -1,61 +1,14 @@
 #include "addon/job_queue.h"
 
 #include <algorithm>
-#include <deque>
 #include <new>
-#include <thread>
 #include <utility>
 
+#include "addon/background_release.h"
 #include "addon/environment.h"
+#include "addon/job_threads.h"
 
 namespace pyramidion {
-namespace {
-
-// The process's job threads. Each job spreads over the shared pool, so a few are enough to let short jobs pass a long
-// one.
-class JobThreads {
- public:
-  static JobThreads& shared() {
-    static JobThreads& threads = *new JobThreads;
-    return threads;
-  }
-
-  void submit(std::function<void()> work) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(work));
-    if (idle_ < queue_.size() && count_ < kMost) {
-      std::thread([this] { serve(); }).detach();
-      ++count_;
-    } else {
-      arrived_.notify_one();
-    }
-  }
-
- private:
-  static constexpr size_t kMost = 8;
-
-  void serve() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      ++idle_;
-      arrived_.wait(lock, [this] { return !queue_.empty(); });
-      --idle_;
-      const std::function<void()> work = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      work();
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<std::function<void()>> queue_;
-  size_t idle_ = 0, count_ = 0;
-};
-
-}  // namespace
-
 struct JobQueue::Job {
   Operation operation;
   Napi::Promise::Deferred deferred;
@@ -67,6 +20,7 @@ struct JobQueue::Job {
 
 JobQueue::JobQueue(Napi::Env env) : env_(env), wakeup_(Wakeup::New(env, "pyramidion", 0, 1, this)) {
   wakeup_.Unref(env);
+  BackgroundRelease::shared().environment_begins();
 }
 
 JobQueue::~JobQueue() = default;
@@ -145,6 +99,7 @@ void JobQueue::close() {
   lock.unlock();
   jobs_.clear();
   wakeup_.Release();
+  BackgroundRelease::shared().environment_ends();
 }
 
 }  // namespace pyramidion

@@ -1,4 +1,7 @@
 import { strict as assert } from 'node:assert'
+import { setTimeout } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   Hessian,
   type PvqTensorMetadata,
@@ -16,6 +19,9 @@ import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated
 const seed = Math.floor(Math.random() * 2 ** 31)
 const source = new RandomSource(seed)
 const random = (length: number) => randomNormal(source, length)
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
 
 /** The same layer on the processor and on the device. */
 async function pair(
@@ -105,6 +111,20 @@ describe('a layer on a device', function () {
       assertClose(y, host.forward(inputs[i], 2), `call ${i}`)
     })
     assert.ok(pause < Math.max(elapsed / 2, 50), `the event loop stood for ${pause} of ${elapsed} ms`)
+  })
+
+  it('frees a layer that is collected off the event loop, however busy the device is', async () => {
+    const [, device] = await pair(64, 256, { bits: 3 })
+    // Not named, so that nothing holds them.
+    await pair(64, 256, { bits: 3 })
+    await pair(64, 256, { bits: 3 })
+    const { pause, elapsed } = await longestPause(async () => {
+      const busy = Promise.all(Array.from({ length: 4 }, () => device.forwardAsync(random(2 * 256), 2)))
+      await setTimeout(20)
+      collectGarbage()
+      await busy
+    })
+    assert.ok(pause < Math.max(elapsed / 3, 50), `the event loop stood for ${pause} of ${elapsed} ms`)
   })
 
   it('keeps the rest of a layer: values, tensors, an end', async () => {
