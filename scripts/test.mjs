@@ -6,18 +6,15 @@ import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 
-/** Runs a command, echoing what it prints. */
-function run(command, args, environment = {}) {
+/** Runs a command, passing what it prints to `echo`. */
+function run(echo, command, args, environment = {}) {
   return new Promise(settle => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } })
     let output = ''
-    for (const [stream, sink] of [
-      [child.stdout, process.stdout],
-      [child.stderr, process.stderr],
-    ]) {
+    for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', chunk => {
         output += chunk
-        sink.write(chunk)
+        echo(chunk)
       })
     }
     child.on('error', error => settle({ status: 1, output: `${output}${error.message}` }))
@@ -28,8 +25,8 @@ function run(command, args, environment = {}) {
 /** A step that is right or wrong as a whole. */
 const step =
   ([command, ...args], environment = {}) =>
-  async () => {
-    const { status } = await run(command, args, environment)
+  async echo => {
+    const { status } = await run(echo, command, args, environment)
     return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
   }
 
@@ -41,12 +38,12 @@ const tally = (status, passed, failed) => ({ passed, failed: status !== 0 && fai
 /** Builds C++ tests into `folder`, with the given sanitizers: all that is built by default, or some targets. */
 const buildNative =
   (folder, sanitizers, ...targets) =>
-  async () => {
+  async echo => {
     const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', `-DPYRAMIDION_SANITIZE=${sanitizers}`]
     const build = ['--build', folder, '--parallel', String(availableParallelism())]
     if (targets.length > 0) build.push('--target', ...targets)
     for (const args of [configure, build]) {
-      const { status } = await run('cmake', args)
+      const { status } = await run(echo, 'cmake', args)
       if (status !== 0) return { passed: 0, failed: 1 }
     }
     return { passed: 0, failed: 0 }
@@ -54,8 +51,8 @@ const buildNative =
 
 const doctest =
   (path, environment = {}) =>
-  async () => {
-    const { status, output } = await run(path, ['--no-colors=true'], {
+  async echo => {
+    const { status, output } = await run(echo, path, ['--no-colors=true'], {
       ...environment,
       UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
       TSAN_OPTIONS: 'halt_on_error=1',
@@ -67,10 +64,10 @@ const doctest =
 /** Steps one after another, added up; what comes behind a failure is left out. */
 const steps =
   (...parts) =>
-  async () => {
+  async echo => {
     const total = { passed: 0, failed: 0 }
     for (const part of parts) {
-      const { passed, failed } = await part()
+      const { passed, failed } = await part(echo)
       total.passed += passed
       total.failed += failed
       if (failed > 0) break
@@ -81,8 +78,8 @@ const steps =
 const native = (folder, sanitizers) => steps(buildNative(folder, sanitizers), doctest(`${folder}/native_tests`))
 
 /** Mocha runs against dist/, what users get. */
-const mocha = async () => {
-  const { status, output } = await run('npx', ['mocha', '--no-color'])
+const mocha = async echo => {
+  const { status, output } = await run(echo, 'npx', ['mocha', '--no-color'])
   return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
 }
 
@@ -96,14 +93,15 @@ const emulation = (variant, seed) =>
 /** A program whose last line says "N passed, N failed". */
 const counted =
   (...args) =>
-  async () => {
-    const { status, output } = await run('node', args)
+  async echo => {
+    const { status, output } = await run(echo, 'node', args)
     return tally(status, count(output, /(\d+) passed, \d+ failed\s*$/), count(output, /\d+ passed, (\d+) failed\s*$/))
   }
 
 /** The addon over a driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
-const simulatedDevice = async () => {
+const simulatedDevice = async echo => {
   const { status, output } = await run(
+    echo,
     'npx',
     ['mocha', '--no-color', '--no-config', '--import=tsx', '--timeout', '300000', 'test/cuda/mock/*.test.ts'],
     { LD_LIBRARY_PATH: resolve('build/native-tests/mock-cuda') },
@@ -135,6 +133,19 @@ const suites = {
   mocha,
 }
 
+/**
+ * Phases one after another. Inside a phase lanes run side by side, because most suites keep one core busy, and the suites of
+ * a lane one after another, because they share a build folder. Mocha measures time here and there: it runs alone.
+ */
+const phases = [
+  [['lint', 'build', 'types']],
+  [
+    ['native', 'cuda-emulation', 'cuda'],
+    ['native-address', 'native-thread', 'cuda-compile'],
+  ],
+  [['mocha']],
+]
+
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter(name => !(name in suites))
 if (unknown.length > 0) {
@@ -144,17 +155,34 @@ if (unknown.length > 0) {
 
 const totals = { passed: 0, failed: 0 }
 const rows = []
-for (const [name, suite] of Object.entries(suites)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue
-  console.log(`\n=== ${name}`)
-  const started = performance.now()
-  const { passed, failed } = await suite()
-  const seconds = ((performance.now() - started) / 1000).toFixed(0)
-  rows.push(`${name.padEnd(16)} ${passed} passed, ${failed} failed (${seconds} s)`)
-  totals.passed += passed
-  totals.failed += failed
-  if (name === 'build' && failed > 0) break
+let broken = false
+for (const phase of phases) {
+  const lanes = phase.map(lane => lane.filter(name => wanted.length === 0 || wanted.includes(name)))
+  const together = lanes.filter(lane => lane.length > 0).length > 1
+  await Promise.all(lanes.map(lane => runLane(lane, together)))
 }
 console.log(`\n${rows.join('\n')}\n`)
 console.log(`${totals.passed} passed, ${totals.failed} failed`)
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
+
+/** What suites that run `together` print is kept until they end, so that it does not mix. */
+async function runLane(names, together) {
+  for (const name of names) {
+    if (broken) return
+    console.log(`\n=== ${name}${together ? ', output follows' : ''}`)
+    const printed = []
+    const started = performance.now()
+    const { passed, failed } = await suites[name](together ? chunk => printed.push(chunk) : print)
+    const seconds = ((performance.now() - started) / 1000).toFixed(0)
+    if (together) console.log(`\n=== ${name}, ended after ${seconds} s`)
+    for (const chunk of printed) print(chunk)
+    rows.push(`${name.padEnd(16)} ${passed} passed, ${failed} failed (${seconds} s)`)
+    totals.passed += passed
+    totals.failed += failed
+    broken ||= name === 'build' && failed > 0
+  }
+}
+
+function print(chunk) {
+  process.stdout.write(chunk)
+}
