@@ -218,7 +218,7 @@ export interface LinearParts {
   layout?: MemoryLayout
   lowRank?: LowRankFactors
   bias?: Float32Array
-  /** Made of these weights, rotation, correction and bias: what computes their product instead of the processor. */
+  /** Made of these weights, rotation, correction and bias, for these activations: what computes their product instead of the processor. */
   device?: NativeDeviceProduct
 }
 
@@ -283,10 +283,12 @@ export interface NativeAddon {
   /** The first call opens the driver. */
   cudaDevicesAsync(): Promise<CudaDevices>
   /**
-   * Uploads PVQ weights to the first usable GPU. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, DEVICE_UNAVAILABLE,
+   * Uploads PVQ weights to the first usable GPU. `int8`: inputs are rounded to int8 there. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, DEVICE_UNAVAILABLE,
    * DEVICE_ERROR, OUT_OF_MEMORY.
    */
-  cudaProductAsync(parts: Pick<LinearParts, 'weights' | 'rotation' | 'lowRank' | 'bias'>): Promise<NativeDeviceProduct>
+  cudaProductAsync(
+    parts: Pick<LinearParts, 'weights' | 'rotation' | 'lowRank' | 'bias'> & { int8: boolean },
+  ): Promise<NativeDeviceProduct>
 
   pvqCount(dimension: number, pulses: number, lattice?: Lattice): bigint
   /** points: n x D -> n indices. */

@@ -9,9 +9,11 @@
 #include <exception>
 
 #include "core/aligned_buffer.h"
+#include "core/linear/activation_quantizer.h"
 #include "cublas.h"
 #include "cuda/driver/device.h"
 #include "cuda/linear/lane.h"
+#include "cuda/pair_codes.h"
 #include "device_timer.h"
 #include "random_layer.h"
 
@@ -27,17 +29,19 @@ struct CodeChoice {
 
 // 2, 3 and 4 bits a weight in groups of 8, then of 16.
 constexpr CodeChoice kCodes[] = {{8, 6, 2}, {8, 12, 7}, {8, 25, 13}, {16, 11, 3}, {16, 24, 7}, {16, 49, 14}};
-constexpr size_t kTokens[] = {1, 4, 8};
+constexpr size_t kTokens[] = {1, 4, 8, 64};
 
 // Weights are read from so many bytes in turn that no cache holds them.
 constexpr size_t kBeyondCaches = size_t{512} << 20;
 
 // Largest difference of the device's product from the processor's, relative to the largest output.
-double error_of(const RandomLayer& layer, const PvqProduct& product, const std::vector<float>& x, size_t tokens) {
+double error_of(const RandomLayer& layer, const PvqProduct& product, std::vector<float> x, size_t tokens) {
   const size_t rows = layer.rows, columns = layer.layout.columns;
   const PvqMatrix matrix(rows, layer.layout, layer.codes.data(), layer.row_scale.data());
   std::vector<float> y(tokens * rows), expected(rows);
   product.multiply(x.data(), tokens, y.data(), true);
+  ThreadPool pool(1);
+  if (product.int8_inputs()) int8_activations(columns)->apply(x.data(), tokens, pool);
   AlignedBuffer<float> prepared(matrix.prepared_size());
   double error = 0, largest = 0;
   for (size_t t = 0; t < tokens; ++t) {
@@ -49,6 +53,14 @@ double error_of(const RandomLayer& layer, const PvqProduct& product, const std::
     }
   }
   return error / largest;
+}
+
+// Bytes of the codes that a product reads.
+size_t code_bytes(const RandomLayer& layer, const PvqProduct& product, size_t tokens) {
+  const PvqCode& code = layer.layout.codes.front();
+  const bool pairs = product.int8_inputs() && has_pair_codes(code) && tokens < 64;
+  const int bits = pairs ? pair_layout(code).bits() : code.bits;
+  return size_t{quads(static_cast<uint32_t>(layer.rows))} * quad_words(code.groups, bits) * 16;
 }
 
 // Bytes a second that a copy inside the device's memory moves, both ways counted: what a product can hope for.
@@ -71,7 +83,7 @@ class Bench {
     std::printf("%s, compute capability %d.%d; a copy in its memory moves %.0f GB/s; %s\n\n",
                 context_.device().name.c_str(), context_.device().compute_major, context_.device().compute_minor,
                 bandwidth_ / 1e9, cublas_.what().c_str());
-    std::printf("%-14s %-12s %6s %9s %10s %8s %10s %12s %8s\n", "layer", "code", "tokens", "error", "time us", "GB/s",
+    std::printf("%-14s %-13s %6s %9s %10s %8s %10s %12s %8s\n", "layer", "code", "tokens", "error", "time us", "GB/s",
                 "of a copy", "f16 cuBLAS us", "faster");
   }
 
@@ -80,11 +92,13 @@ class Bench {
     bool right = true;
     for (const CodeChoice& code : kCodes) {
       const RandomLayer layer(rows, columns, code.dimension, code.pulses, code.levels, cache_, random_);
-      std::vector<std::unique_ptr<PvqProduct>> copies;
-      do {
-        copies.push_back(layer.upload());
-      } while (copies.size() * copies.front()->bytes() < working_set_);
-      for (size_t tokens : kTokens) right &= run(layer, copies, code, tokens);
+      for (bool int8 : {false, true}) {
+        std::vector<std::unique_ptr<PvqProduct>> copies;
+        do {
+          copies.push_back(layer.upload(int8));
+        } while (copies.size() * code_bytes(layer, *copies.front(), 1) < working_set_);
+        for (size_t tokens : kTokens) right &= run(layer, copies, code, tokens);
+      }
     }
     return right;
   }
@@ -92,7 +106,8 @@ class Bench {
  private:
   bool run(const RandomLayer& layer, const std::vector<std::unique_ptr<PvqProduct>>& copies, const CodeChoice& code,
            size_t tokens) {
-    constexpr double kTolerance = 1e-5;
+    // Weights become halves for the tensor cores.
+    const double tolerance = tokens > 8 ? 2e-3 : 1e-5;
     const size_t rows = layer.rows, columns = layer.layout.columns;
     std::normal_distribution<float> normal;
     std::vector<float> x(tokens * columns);
@@ -104,25 +119,26 @@ class Bench {
     const DeviceBuffer inputs(context_, padded.size() * sizeof(float)),
         outputs(context_, tokens * rows * sizeof(float));
     stream_.upload(inputs, padded.data(), inputs.bytes());
-    const Activations activations{reinterpret_cast<const float*>(inputs.address()), nullptr,
-                                  static_cast<uint32_t>(stride)};
+    const Activations activations{inputs.as<const void>(), nullptr, static_cast<uint32_t>(stride)};
     const double time = microseconds(stream_, 2 * copies.size(), [&](size_t i) {
       copies[i % copies.size()]->enqueue(stream_, activations, nullptr, tokens,
                                          reinterpret_cast<float*>(outputs.address()));
     });
-    const double bytes = static_cast<double>(copies.front()->bytes() + inputs.bytes() + outputs.bytes());
+    const double bytes = static_cast<double>(code_bytes(layer, *copies.front(), tokens) + outputs.bytes() +
+                                             tokens * stride * bytes_of(copies.front()->input_format(tokens)));
     const double rate = 1e6 * bytes / time;
     char shape[32], name[32], peer[32] = "-", faster[32] = "-";
     std::snprintf(shape, sizeof shape, "%zu x %zu", rows, columns);
-    std::snprintf(name, sizeof name, "%d,%d,%d", code.dimension, code.pulses, code.levels);
+    std::snprintf(name, sizeof name, "%d,%d,%d%s", code.dimension, code.pulses, code.levels,
+                  copies.front()->int8_inputs() ? " int8" : "");
     if (cublas_.available()) {
       const double other = cublas_microseconds(rows, columns, tokens);
       std::snprintf(peer, sizeof peer, "%.1f", other);
       std::snprintf(faster, sizeof faster, "%.2f x", other / time);
     }
-    std::printf("%-14s %-12s %6zu %9.1e %10.1f %8.0f %8.0f %% %12s %8s%s\n", shape, name, tokens, error, time,
-                rate / 1e9, 100 * rate / bandwidth_, peer, faster, error <= kTolerance ? "" : "  WRONG");
-    return error <= kTolerance;
+    std::printf("%-14s %-13s %6zu %9.1e %10.1f %8.0f %8.0f %% %12s %8s%s\n", shape, name, tokens, error, time,
+                rate / 1e9, 100 * rate / bandwidth_, peer, faster, error <= tolerance ? "" : "  WRONG");
+    return error <= tolerance;
   }
 
   double cublas_microseconds(size_t rows, size_t columns, size_t tokens) {

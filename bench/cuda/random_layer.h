@@ -33,12 +33,13 @@ struct RandomLayer {
     }
   }
 
-  std::unique_ptr<pyramidion::cuda::PvqProduct> upload() const {
+  std::unique_ptr<pyramidion::cuda::PvqProduct> upload(bool int8) const {
     pyramidion::cuda::PvqProductParts parts{};
     parts.rows = rows;
     parts.layout = &layout;
     parts.codes = codes.data();
     parts.row_scale = row_scale.data();
+    parts.int8 = int8;
     return std::make_unique<pyramidion::cuda::PvqProduct>(parts);
   }
 

@@ -10,6 +10,7 @@ import {
 } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type NativeDeviceProduct, native } from '../native.js'
+import type { Activations } from './activations.js'
 import { sharedRotation } from './rotation.js'
 
 export interface DeviceOptions {
@@ -31,6 +32,12 @@ export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions):
   return chooseDevice(device, onWarning)
 }
 
+/** What of the layer, beside its weights, its product needs. */
+export interface PlacedLayer {
+  activations: Activations
+  bias?: Float32Array
+}
+
 /**
  * Uploads a layer where the choice was a GPU. What keeps it from there (no kernel for its code, no memory, a device that
  * failed) is thrown, or under `auto` a warning.
@@ -38,12 +45,12 @@ export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions):
 export async function place(
   chosen: ChosenDevice,
   { weights, rotation, lowRank }: StoredWeights,
-  bias: Float32Array | undefined,
+  { activations, bias }: PlacedLayer,
   { device, onWarning = warn }: DeviceOptions,
 ): Promise<Placement> {
   if (chosen.device === 'cpu') return chosen
   const turned = rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed)
-  const parts = { weights, rotation: turned, lowRank, bias }
+  const parts = { weights, rotation: turned, lowRank, bias, int8: activations === 'int8' }
   try {
     return { device: 'cuda', product: await native.cudaProductAsync(parts) }
   } catch (error) {

@@ -90,8 +90,8 @@ export async function quantizeLinear(
     data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
   }
   const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
-  const { bias, activations, layout } = options
-  const placement = await place(chosen, stored, bias, options)
+  const { bias, activations = 'float', layout } = options
+  const placement = await place(chosen, stored, { activations, bias }, options)
   return new QuantizedLinear(stored, bias, activations, placement, layout)
 }
 

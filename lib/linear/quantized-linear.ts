@@ -85,7 +85,7 @@ export class QuantizedLinear {
     const chosen = await choosePlace(options)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    const placement = await place(chosen, stored, bias, options)
+    const placement = await place(chosen, stored, { activations, bias }, options)
     return new QuantizedLinear(stored, bias, activations, placement, options.layout)
   }
 

@@ -4,10 +4,10 @@
  */
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
-import { type Placement, place } from '../linear/placement.js'
+import { type PlacedLayer, type Placement, place } from '../linear/placement.js'
 
 /** Where a layer of these weights runs. */
-export type Placer = (stored: StoredWeights, bias?: Float32Array) => Promise<Placement>
+export type Placer = (stored: StoredWeights, layer: PlacedLayer) => Promise<Placement>
 
 /** What a choice of device came to for a whole model. */
 export interface ModelPlace {
@@ -29,10 +29,10 @@ export class ModelPlacement {
     private readonly required: boolean,
   ) {}
 
-  readonly place: Placer = async (stored, bias) => {
+  readonly place: Placer = async (stored, layer) => {
     if (this.device === 'cpu') return { device: 'cpu' }
     try {
-      const placement = await place({ device: this.device }, stored, bias, { device: this.device })
+      const placement = await place({ device: this.device }, stored, layer, { device: this.device })
       this.#placed++
       return placement
     } catch (error) {

@@ -36,8 +36,8 @@ export class Projection {
     place?: Placer,
   ): Promise<Projection> {
     const stored = await readWeights(source, `${name}.weight`, signal)
-    const values = bias ? await readVector(source, `${name}.bias`, signal) : undefined
-    return Projection.#of(stored, activations, layout, values, await place?.(stored, values))
+    const vector = bias ? await readVector(source, `${name}.bias`, signal) : undefined
+    return Projection.#of(stored, activations, layout, vector, await place?.(stored, { activations, bias: vector }))
   }
 
   static #of(
@@ -82,11 +82,13 @@ export type Preparation = (x: Float32Array, tokens: number) => void
 
 /**
  * All that these projections of one model do to their common input, so that it is done once; undefined when they differ, and
- * when a GPU rotates for all of them.
+ * when a GPU turns and rounds for all of them.
  */
 export function commonPreparation(projections: Projection[]): Preparation | undefined {
   if (!rotateAlike(projections)) return undefined
-  if (projections.every(({ device, activations }) => device !== 'cpu' && activations === 'float')) return undefined
+  const onDevice = ({ device, activations }: Projection) =>
+    device !== 'cpu' && (activations === 'float' || activations === 'int8')
+  if (projections.every(onDevice)) return undefined
   const rotation = commonRotation(projections)
   const [{ activations, inFeatures }] = projections
   const quantizer = sharedActivationQuantizer(activations, inFeatures)

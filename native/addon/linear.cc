@@ -152,8 +152,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
          InstanceMethod<&LinearObject::backward>("backward"), InstanceMethod<&LinearObject::gather_rows>("gatherRows"),
          InstanceMethod<&LinearObject::scales>("scales"), InstanceMethod<&LinearObject::set_scales>("setScales"),
          InstanceMethod<&LinearObject::scale_gradients>("scaleGradients"),
-         InstanceAccessor<&LinearObject::bytes>("bytes"),
-         InstanceAccessor<&LinearObject::device_bytes>("deviceBytes"), InstanceAccessor<&LinearObject::layout>("layout")});
+         InstanceAccessor<&LinearObject::bytes>("bytes"), InstanceAccessor<&LinearObject::device_bytes>("deviceBytes"),
+         InstanceAccessor<&LinearObject::layout>("layout")});
   }
 
  private:
@@ -189,6 +189,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
       if (parts.device->in_features() != weights.columns || parts.device->out_features() != weights.rows) {
         argument["device"].reject("a product of these weights");
       }
+      const bool integers = parts.activations && parts.activations->integers();
+      if (parts.device->int8_inputs() != integers) argument["device"].reject("a product for these activations");
     }
     parts.weights = weights.build(0, weights.rows);
     return std::make_shared<Linear>(std::move(parts));

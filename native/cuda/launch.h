@@ -179,8 +179,10 @@ struct RotateParameters {
 };
 
 constexpr unsigned kRotateThreads = 256;
+// Of shared memory, beside the inputs.
+constexpr size_t kRotateStaticBytes = kRotateThreads / 32 * sizeof(float);
 
-// The width is bounded by a block's shared memory: 4 bytes a value.
+// The width is bounded by a block's shared memory: 4 bytes a value, and kRotateStaticBytes.
 inline Shape rotate_shape(uint32_t tokens, uint32_t width, uint32_t rank) {
   // A warp takes two ranks or more, as long as the blocks are few.
   const unsigned shares = rank == 0 ? 1 : blocks_of(rank, 2 * kRotateThreads / 32);

@@ -13,6 +13,8 @@ class DeviceProduct {
   virtual size_t out_features() const = 0;
   // Bytes it occupies on the device.
   virtual size_t bytes() const = 0;
+  // Whether it rounds its inputs to int8; otherwise it takes them as they are.
+  virtual bool int8_inputs() const = 0;
   // y (tokens x out) = W x + B (A x) + bias for x (tokens x in), rotated first unless it is prepared: behind the
   // rotation and the activations' format already. From any thread, several at once. Throws DEVICE_ERROR and
   // OUT_OF_MEMORY.

@@ -46,7 +46,9 @@ size_t Linear::bytes() const {
 
 void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
   if (tokens == 0) return;
-  if (parts_.device && !parts_.activations) return parts_.device->multiply(x, tokens, y, prepared);
+  if (parts_.device && (!parts_.activations || parts_.device->int8_inputs())) {
+    return parts_.device->multiply(x, tokens, y, prepared);
+  }
   const bool prepare = !prepared && (parts_.rotation || parts_.activations);
   AlignedBuffer<float> inputs(prepare ? tokens * in_features() : 0);
   if (prepare) {

@@ -28,8 +28,8 @@ class Lane {
 
   Stream stream;
   Transfer inputs, outputs;
-  // Inputs as the product takes them, and A x.
-  DeviceBuffer prepared, projected;
+  // Inputs as the product takes them, with the tokens' scales, and A x.
+  DeviceBuffer prepared, token_scale, projected;
 
  private:
   const Context& context_;

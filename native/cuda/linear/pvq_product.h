@@ -1,5 +1,9 @@
 // The product of PVQ rows on a GPU: codes, scales, tables, bias, rotation and low-rank factors lie in its memory,
-// inputs and outputs are copied on a stream of the call's own.
+// inputs and outputs are copied on a stream of the call's own. Which kernel multiplies depends on the number of tokens:
+//
+// - few, inputs rounded to int8, a code that has pair codes: pair_gemv, eight tokens a launch;
+// - few otherwise: decode_gemv, eight tokens a launch;
+// - many: decode_gemm, on the tensor cores, inputs int8 or halves.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +41,13 @@ struct PvqProductParts {
   // A is rank x columns, B rows x rank. Rank 0: no correction.
   size_t rank = 0;
   FactorView a, b;
+  // Inputs are rounded to int8 behind the rotation, with a scale a token.
+  bool int8 = false;
 };
+
+// How rotate_inputs leaves the inputs of a product.
+enum class InputFormat { f32, f16, i8 };
+size_t bytes_of(InputFormat format);
 
 class PvqProduct : public DeviceProduct {
  public:
@@ -48,31 +58,45 @@ class PvqProduct : public DeviceProduct {
   size_t in_features() const override { return columns_; }
   size_t out_features() const override { return rows_; }
   size_t bytes() const override;
+  bool int8_inputs() const override { return int8_; }
   void multiply(const float* x, size_t tokens, float* y, bool prepared) const override;
 
-  // The product's launches, with everything on the device: x as launch.h wants it, projected = A x (tokens x rank, null
-  // without a correction), y tokens x out_features(). The context must be current.
+  // What enqueue takes for so many tokens.
+  InputFormat input_format(size_t tokens) const;
+  // The product's launches, with everything on the device: x as launch.h wants it, in that format, projected = A x
+  // (tokens x rank, null without a correction), y tokens x out_features(). The context must be current.
   void enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const;
 
  private:
+  struct Segment {
+    // Stored codes, as row quads.
+    SegmentWeights weights;
+    // Of int8 products whose code has them: pairs.words is null otherwise.
+    PairCodes pairs;
+    uint32_t first_column;
+  };
+
   template <class T>
   const T* upload(Stream& stream, const T* data, size_t count);
   void add_inputs(Stream& stream, const PvqProductParts& parts);
   void add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes);
   void enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const;
+  void enqueue_segment(Stream& stream, const Segment& segment, const GemvParameters& parameters,
+                       InputFormat format) const;
   template <class Parameters>
   void launch(Stream& stream, const char* family, const std::string& name, const Shape& shape,
               const Parameters& parameters) const;
 
   const Context& context_;
   size_t rows_, columns_;
+  bool int8_;
   std::vector<DeviceBuffer> memory_;
   const uint16_t* row_scale_ = nullptr;
   const float* bias_ = nullptr;
   // What the launches of rotate_inputs have in common.
   RotateParameters inputs_{};
   LowRankUp up_{};
-  std::vector<SegmentWeights> segments_;
+  std::vector<Segment> segments_;
 };
 
 }  // namespace pyramidion::cuda

@@ -37,12 +37,16 @@ async function pair(
 }
 
 /** Sums are in single precision on both sides, in different orders. */
-function assertClose(actual: Float32Array, expected: Float32Array, message: string): void {
+const SINGLE = 1e-5
+/** Many tokens are multiplied on the tensor cores, where weights, and inputs that are not int8, are halves. */
+const HALF = 2e-3
+
+function assertClose(actual: Float32Array, expected: Float32Array, message: string, tolerance = SINGLE): void {
   assert.equal(actual.length, expected.length)
   const scale = expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
   for (let i = 0; i < actual.length; i++) {
     const error = Math.abs(actual[i] - expected[i])
-    assert.ok(error <= 1e-5 * scale, `${message}: ${actual[i]} for ${expected[i]} at ${i}, seed ${seed}`)
+    assert.ok(error <= tolerance * scale, `${message}: ${actual[i]} for ${expected[i]} at ${i}, seed ${seed}`)
   }
 }
 
@@ -55,7 +59,7 @@ describe('a layer on a device', function () {
   const shapes = [
     [1, 16],
     [5, 67],
-    [13, 200],
+    [13, 192],
   ]
   const codes: [string, QuantizeLinearOptions, number[][]?][] = [
     ['groups of 8, short codes', { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) }],
@@ -80,13 +84,33 @@ describe('a layer on a device', function () {
         if (name === 'two segments') assert.equal((device.metadata as PvqTensorMetadata).segments.length, 2)
         for (const tokens of [1, 3, 11]) {
           const x = random(tokens * columns)
-          assertClose(device.forward(x, tokens), host.forward(x, tokens), `${rows} x ${columns}, ${tokens} tokens`)
+          const shape = `${rows} x ${columns}, ${tokens} tokens`
+          assertClose(device.forward(x, tokens), host.forward(x, tokens), shape, tokens > 8 ? HALF : SINGLE)
         }
       }
     })
   }
 
-  it('adds the low-rank correction, takes inputs as they are, and rounds activations', async () => {
+  for (const [name, options] of [
+    ['pair codes', { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) }],
+    ['groups of 8', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }) }],
+    ['groups of 16', { quantizer: pvq({ dimension: 16, pulses: 24, levels: 7 }) }],
+    ['two segments', { bits: 2.9 }],
+  ] satisfies [string, QuantizeLinearOptions][]) {
+    it(`rounds inputs to int8 on the device, and multiplies them as the processor does: ${name}`, async () => {
+      const [host, device] = await pair(13, 150, { ...options, activations: 'int8', bias: random(13) })
+      for (const [tokens, tolerance] of [
+        [1, SINGLE],
+        [3, SINGLE],
+        [33, HALF],
+      ]) {
+        const x = random(tokens * 150)
+        assertClose(device.forward(x, tokens), host.forward(x, tokens), `${tokens} tokens`, tolerance)
+      }
+    })
+  }
+
+  it('adds the low-rank correction and takes inputs as they are, whatever the number of tokens', async () => {
     const hessian = new Hessian(96)
     hessian.add(random(96 * 40), 40)
     const [host, device] = await pair(37, 96, {
@@ -96,8 +120,48 @@ describe('a layer on a device', function () {
       rotation: 'none',
       activations: 'int8',
     })
-    const x = random(9 * 96)
-    assertClose(device.forward(x, 9), host.forward(x, 9), 'rank 19')
+    for (const [tokens, tolerance] of [
+      [9, SINGLE],
+      [33, HALF],
+    ]) {
+      const x = random(tokens * 96)
+      assertClose(device.forward(x, tokens), host.forward(x, tokens), 'rank 19', tolerance)
+    }
+  })
+
+  it('multiplies float inputs that the processor rounded to a format without a kernel', async () => {
+    const [host, device] = await pair(5, 64, { bits: 3, activations: 'mxint6' })
+    const x = random(3 * 64)
+    assertClose(device.forward(x, 3), host.forward(x, 3), 'mxint6')
+  })
+
+  it('has the kernels that suit the code, the inputs and the number of tokens', () => {
+    const { value, stderr } = runWithDriver(
+      { PTXSIM_REPORT: '1' },
+      `for (const activations of ['float', 'int8']) for (const [dimension, pulses] of [[8, 12], [16, 24]]) {
+         const quantizer = library.pvq({ dimension, pulses, levels: 7 })
+         const shape = { outFeatures: 4, inFeatures: 32 }
+         const weight = Float32Array.from({ length: 128 }, (_, i) => Math.sin(i))
+         const layer = await library.quantizeLinear(weight, shape, { quantizer, activations, device: 'cuda' })
+         for (const tokens of [1, 8, 9, 33]) layer.forward(new Float32Array(32 * tokens), tokens)
+       }
+       report(true)`,
+    )
+    assert.equal(value, true, stderr)
+    const kernels = [...stderr.matchAll(/^PTXSIM REPORT (\w+)/gm)].map(([, kernel]) => kernel)
+    const float = (code: string) => [
+      ...['rotate_inputs_f32', `decode_gemv_${code}_f32_t1`, 'rotate_inputs_f32', `decode_gemv_${code}_f32_t8`],
+      ...['rotate_inputs_f16', `decode_gemm_${code}_f16`, 'rotate_inputs_f16', `decode_gemm_${code}_f16`],
+    ]
+    const rounded = (...products: string[]) => products.flatMap(kernel => ['rotate_inputs_i8', ...kernel.split(' ')])
+    const multiplied = kernels.filter(kernel => /^(rotate|decode|pair)_/.test(kernel))
+    assert.deepEqual(multiplied, [
+      ...float('d8_w32'),
+      ...float('d16_w64'),
+      ...rounded('pair_gemv_i8_t1', 'pair_gemv_i8_t8', 'pair_gemv_i8_t8 pair_gemv_i8_t1', 'decode_gemm_d8_w32_i8'),
+      ...rounded('decode_gemv_d16_w64_i8_t1', 'decode_gemv_d16_w64_i8_t8'),
+      ...rounded('decode_gemm_d16_w64_i8', 'decode_gemm_d16_w64_i8'),
+    ])
   })
 
   it('computes several calls at once, off the event loop', async () => {
