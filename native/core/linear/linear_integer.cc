@@ -9,10 +9,10 @@
 namespace pyramidion {
 namespace {
 
-// Tokens multiplied together, and rows, for which the lanes of all products stay in a core's caches. Rows are decoded
-// once for all of these tokens.
-constexpr size_t kTokens = 256, kProducts = 2048;
-size_t rows_at_once(size_t tokens) { return std::clamp<size_t>(kProducts / tokens, 8, 32); }
+// Tokens multiplied together, whose inputs stay in a core's second-level cache while a thread's rows pass by, and rows
+// at a time, whose lanes do so too.
+constexpr size_t kTokens = 128, kProducts = 2048;
+size_t rows_at_once(size_t tokens) { return std::clamp<size_t>(kProducts / tokens, 16, 32); }
 
 // Rows a thread takes at a time, a few turns each.
 size_t row_grain(size_t rows, size_t threads) { return std::max<size_t>(32, (rows / (threads * 4) + 31) / 32 * 32); }
@@ -34,22 +34,22 @@ void Linear::forward_integer(const float* x, size_t tokens, float* y, ThreadPool
   });
   const size_t height = rows_at_once(tokens);
   pool.parallel_for(out, row_grain(out, pool.size()), [&](size_t begin, size_t end) {
+    for (size_t token = 0; token < tokens; token += kTokens) {
+      const size_t slice = std::min(kTokens, tokens - token);
+      for (size_t first = begin; first < end; first += height) {
+        integer_->integer_products(first, std::min(height, end - first), inputs, token, slice, y + token * out + first,
+                                   out);
+      }
+    }
     AlignedBuffer<float> factor(rank);
-    for (size_t first = begin; first < end; first += height) {
-      const size_t count = std::min(height, end - first);
-      for (size_t token = 0; token < tokens; token += kTokens) {
-        integer_->integer_products(first, count, inputs, token, std::min(kTokens, tokens - token),
-                                   y + token * out + first, out);
+    for (size_t row = begin; row < end && rank > 0; ++row) {
+      parts_.b->decode_rows(row, 1, factor.data(), rank);
+      for (size_t token = 0; token < tokens; ++token) {
+        y[token * out + row] += float_kernels().f32.dot(factor.data(), projected.data() + token * rank, rank);
       }
-      for (size_t row = first; row < first + count && rank > 0; ++row) {
-        parts_.b->decode_rows(row, 1, factor.data(), rank);
-        for (size_t token = 0; token < tokens; ++token) {
-          y[token * out + row] += float_kernels().f32.dot(factor.data(), projected.data() + token * rank, rank);
-        }
-      }
-      for (size_t token = 0; token < tokens && !parts_.bias.empty(); ++token) {
-        for (size_t row = first; row < first + count; ++row) y[token * out + row] += parts_.bias[row];
-      }
+    }
+    for (size_t token = 0; token < tokens && !parts_.bias.empty(); ++token) {
+      for (size_t row = begin; row < end; ++row) y[token * out + row] += parts_.bias[row];
     }
   });
 }

@@ -6,8 +6,8 @@
 //
 // The product of a row and a token, the same bits on every processor and for every memory layout:
 //
-//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level * (1 / ||p||)),   p and q of the group in
-//   lane l, y = row scale * sum of the lanes * token scale,
+//   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level * (1 / ||p||)),   p and q of the group
+//   in lane l, y = row scale * sum of the lanes * token scale,
 //
 // <p, q> an exact integer, products and sums rounded separately, the lanes added in the order of sum_lanes().
 #pragma once
@@ -64,18 +64,12 @@ class IntegerTokens {
 
   std::vector<Place> places_;
   std::vector<float> scales_;
+  size_t value_stride_, correction_stride_;
   AlignedBuffer<int8_t> values_;
   AlignedBuffer<int32_t> corrections_;
 };
 
-// The sum of 16 lanes: halves are added until one is left.
-static inline float sum_lanes(const float* lanes) {
-  float sums[8];
-  for (int i = 0; i < 8; ++i) sums[i] = lanes[i] + lanes[i + 8];
-  for (int half = 4; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-  }
-  return sums[0];
-}
+// sums[i] = the sum of the 16 lanes at lanes + 16 i: halves are added until one is left.
+void sum_lanes(const float* lanes, size_t count, float* sums);
 
 }  // namespace pyramidion

@@ -93,11 +93,13 @@ void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens
   for (size_t s = 0; s < segments_.size(); ++s) {
     segments_[s]->accumulate(first, count, tokens.segment(s, first_token, token_count), lanes.data());
   }
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t t = 0; t < token_count; ++t) {
-      const float sum = sum_lanes(lanes.data() + (i * token_count + t) * block_groups);
-      y[t * stride + i] = row_scale_[first + i] * sum * tokens.scale(first_token + t);
-    }
+  std::vector<float> sums(count * token_count);
+  sum_lanes(lanes.data(), count * token_count, sums.data());
+  // Token by token: rows of y may be a power of two apart, where single values of many would push each other out of the
+  // caches.
+  for (size_t t = 0; t < token_count; ++t) {
+    const float scale = tokens.scale(first_token + t);
+    for (size_t i = 0; i < count; ++i) y[t * stride + i] = row_scale_[first + i] * sums[i * token_count + t] * scale;
   }
 }
 

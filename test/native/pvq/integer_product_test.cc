@@ -118,6 +118,23 @@ TEST_CASE("integer products agree with the reference, bit for bit among memory l
   }
 }
 
+TEST_CASE("integer products of many rows and tokens, in tiles and what they leave over") {
+  const uint64_t seed = 45;
+  INFO("seed ", seed);
+  Random random(seed);
+  PyramidCache cache;
+  const PvqSegment segments[] = {{700, 4, 7, some_levels(3)},
+                                 {1300, 8, 12, some_levels(7)},
+                                 {2100, 16, 24, some_levels(7)},
+                                 {700, 16, 40, some_levels(8), Lattice::barnes_wall},
+                                 {1100, 32, 21, some_levels(4)}};
+  for (const PvqSegment& segment : segments) {
+    INFO("D ", segment.dimension, " K ", segment.pulses);
+    const PvqLayout layout(segment.columns, {segment}, cache);
+    for (size_t tokens : {16, 23}) check_products(layout, 23, tokens, random);
+  }
+}
+
 TEST_CASE("integer products of two segments run through both in the same lanes") {
   const uint64_t seed = 44;
   INFO("seed ", seed);
