@@ -2,10 +2,12 @@
   # The same addon for those who build with node-gyp; CMakeLists.txt is the build that is tested,
   // and the one that embeds CUDA kernels.
   "variables": {
-    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|cuda|addon).*\\.cc$/.test(f) && !/(avx2|avx512|avx512_vbmi)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "core_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /^(core|cpu|cuda|addon).*\\.cc$/.test(f) && !/(avx2|avx512|avx512_vbmi|neon|neon_dot)\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
     "avx2_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx2\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
     "avx512_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
-    "avx512_vbmi_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512_vbmi\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
+    "avx512_vbmi_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /avx512_vbmi\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "neon_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /neon\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"],
+    "neon_dot_sources": ["<!@(node -p \"require('fs').readdirSync('native', { recursive: true }).filter(f => /neon_dot\\.cc$/.test(f)).map(f => 'native/' + f).join(' ')\")"]
   },
   "target_defaults": {
     "defines": ["NAPI_VERSION=8", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
@@ -21,6 +23,7 @@
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
       "conditions": [
         ["target_arch=='x64'", { "dependencies": ["pyramidion_avx2", "pyramidion_avx512", "pyramidion_avx512_vbmi"] }],
+        ["target_arch=='arm64'", { "dependencies": ["pyramidion_neon", "pyramidion_neon_dot"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections"], "libraries": ["-ldl"] }]
       ]
     }
@@ -45,6 +48,17 @@
           "type": "static_library",
           "sources": ["<@(avx512_vbmi_sources)"],
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma", "-mf16c"]
+        }
+      ]
+    }],
+    ["target_arch=='arm64'", {
+      "targets": [
+        { "target_name": "pyramidion_neon", "type": "static_library", "sources": ["<@(neon_sources)"] },
+        {
+          "target_name": "pyramidion_neon_dot",
+          "type": "static_library",
+          "sources": ["<@(neon_dot_sources)"],
+          "cflags_cc": ["-march=armv8.2-a+dotprod"]
         }
       ]
     }]

@@ -229,7 +229,7 @@ declare const opaque: unique symbol
 /** What the machine offers and what the addon chose from it. */
 export interface Capabilities {
   architecture: string
-  /** Extensions the processor has and the addon knows, e.g. `avx2`, `avx512f`, `avx512vnni`. */
+  /** Extensions the processor has and the addon knows, e.g. `avx2`, `avx512f`, `avx512vnni`; on arm64 `neon`, `dotprod`. */
   instructionSets: string[]
   /** The implementation in use for each kernel family, e.g. `{ pvqSearch: 'avx512', pvqDecode: 'avx512' }`. */
   kernels: Record<string, string>

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(cmake make g++)
-if [ "${1:-}" = --tests ]; then packages+=(doctest-dev); fi
+if [ "${1:-}" = --tests ]; then packages+=(doctest-dev g++-aarch64-linux-gnu qemu-user); fi
 
 missing=()
 if command -v dpkg-query >/dev/null 2>&1; then

@@ -35,11 +35,11 @@ const count = (output, pattern) => Number(pattern.exec(output)?.[1] ?? 0)
 /** A runner that failed without counting a failure (a crash, a build error) counts as one. */
 const tally = (status, passed, failed) => ({ passed, failed: status !== 0 && failed === 0 ? 1 : failed })
 
-/** Builds C++ tests into `folder`, with the given sanitizers: all that is built by default, or some targets. */
+/** Builds C++ tests into `folder`, with the given options of cmake: all that is built by default, or some targets. */
 const buildNative =
-  (folder, sanitizers, ...targets) =>
+  (folder, options, ...targets) =>
   async echo => {
-    const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', `-DPYRAMIDION_SANITIZE=${sanitizers}`]
+    const configure = ['-S', '.', '-B', folder, '-DPYRAMIDION_TESTS=ON', ...options]
     const build = ['--build', folder, '--parallel', String(availableParallelism())]
     if (targets.length > 0) build.push('--target', ...targets)
     for (const args of [configure, build]) {
@@ -50,9 +50,9 @@ const buildNative =
   }
 
 const doctest =
-  (path, environment = {}) =>
+  ([command, ...args], environment = {}) =>
   async echo => {
-    const { status, output } = await run(echo, path, ['--no-colors=true'], {
+    const { status, output } = await run(echo, command, [...args, '--no-colors=true'], {
       ...environment,
       UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
       TSAN_OPTIONS: 'halt_on_error=1',
@@ -75,7 +75,18 @@ const steps =
     return total
   }
 
-const native = (folder, sanitizers) => steps(buildNative(folder, sanitizers), doctest(`${folder}/native_tests`))
+const native = (folder, ...options) => steps(buildNative(folder, options), doctest([`${folder}/native_tests`]))
+
+/** Tests of kernels for arm64, built for speed of building and run by an emulated processor. */
+const crossCompiled = [
+  ['SYSTEM_NAME', 'Linux'],
+  ['SYSTEM_PROCESSOR', 'aarch64'],
+  ['CXX_COMPILER', 'aarch64-linux-gnu-g++'],
+  ['BUILD_TYPE', 'Emulated'],
+  ['CXX_FLAGS', '-O1'],
+].map(([name, value]) => `-DCMAKE_${name}=${value}`)
+const onArm = (processor, ...filters) =>
+  doctest(['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', '-cpu', processor, 'build/neon/kernel_tests', ...filters])
 
 /** Mocha runs against dist/, what users get. */
 const mocha = async echo => {
@@ -85,7 +96,7 @@ const mocha = async echo => {
 
 /** The CUDA kernels as C++, their threads in several orders, and under sanitizers: test/native/cuda/emulation. */
 const emulation = (variant, seed) =>
-  doctest(`build/native-tests/test/native/cuda/cuda_tests_${variant}`, {
+  doctest([`build/native-tests/test/native/cuda/cuda_tests_${variant}`], {
     SIMT_SEED: String(seed),
     ASAN_OPTIONS: 'detect_leaks=0',
   })
@@ -114,9 +125,9 @@ const suites = {
   // With the kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind.
   build: step(['npm', 'run', '--silent', 'build'], { PYRAMIDION_CUDA_ARCHITECTURES: '80' }),
   types: step(['npx', 'tsc', '-p', 'test/tsconfig.json']),
-  native: native('build/native-tests', ''),
+  native: native('build/native-tests'),
   'cuda-emulation': steps(
-    buildNative('build/native-tests', '', 'cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),
+    buildNative('build/native-tests', [], 'cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),
     ...[0, 1, 2, 3].map(seed => emulation('plain', seed)),
     emulation('address', 0),
     emulation('thread', 0),
@@ -124,12 +135,18 @@ const suites = {
   ),
   'cuda-compile': counted('scripts/cuda-compile.mjs'),
   cuda: steps(
-    buildNative('build/native-tests', '', 'mock_cuda', 'ptxsim_tests'),
-    doctest('build/native-tests/ptxsim_tests'),
+    buildNative('build/native-tests', [], 'mock_cuda', 'ptxsim_tests'),
+    doctest(['build/native-tests/ptxsim_tests']),
     simulatedDevice,
   ),
-  'native-address': native('build/asan', 'address,undefined'),
-  'native-thread': native('build/tsan', 'thread'),
+  'native-address': native('build/asan', '-DPYRAMIDION_SANITIZE=address,undefined'),
+  'native-thread': native('build/tsan', '-DPYRAMIDION_SANITIZE=thread'),
+  // Everything on a processor without dot products of bytes; what has a form with them again on one that has all.
+  neon: steps(
+    buildNative('build/neon', crossCompiled, 'kernel_tests'),
+    onArm('cortex-a53', '--test-case-exclude=the search finds*,no single pulse*,calibrated rounding lowers*'),
+    onArm('max', '--source-file=*integer_product_test.cc'),
+  ),
   mocha,
 }
 
@@ -141,7 +158,7 @@ const phases = [
   [['lint', 'build', 'types']],
   [
     ['native', 'cuda-emulation', 'cuda'],
-    ['native-address', 'native-thread', 'cuda-compile'],
+    ['native-address', 'native-thread', 'cuda-compile', 'neon'],
   ],
   [['mocha']],
 ]

@@ -1,10 +1,10 @@
 // What the machine offers, what the addon chose from it, and the number of threads.
-#include <algorithm>
-
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
-#include "cpu/instruction_set.h"
+#include "cpu/expanded_product/dispatch.h"
+#include "cpu/floats/kernels.h"
+#include "cpu/guided_rounding/dispatch.h"
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_search/dispatch.h"
 
@@ -21,13 +21,13 @@ const char* architecture() {
 #endif
 }
 
-// The best set in use that has a PVQ decoder of its own; it need not handle every code.
-InstructionSet best_pvq_decode() {
-  InstructionSet best = InstructionSet::portable;
-  for (const PvqDecodeKernel& kernel : pvq_decode_kernels()) {
-    if (kernel.instruction_set <= instruction_set()) best = std::max(best, kernel.instruction_set);
+// The best set in use that a family has a form for, which need not handle every code; kernels: best first.
+template <class Kernel>
+Napi::Value best_of(Napi::Env env, const std::vector<Kernel>& kernels) {
+  for (const Kernel& kernel : kernels) {
+    if (kernel.instruction_set <= instruction_set()) return Napi::String::New(env, name_of(kernel.instruction_set));
   }
-  return best;
+  return env.Undefined();
 }
 
 Napi::Value capabilities(Call& call) {
@@ -37,9 +37,11 @@ Napi::Value capabilities(Call& call) {
     if (extension.present) sets[sets.Length()] = Napi::String::New(env, extension.name);
   }
   Napi::Object kernels = Napi::Object::New(env);
-  kernels["pvqSearch"] = Napi::String::New(env, name_of(pvq_search_kernel().instruction_set));
-  kernels["pvqDecode"] = Napi::String::New(env, name_of(best_pvq_decode()));
-  kernels["floats"] = Napi::String::New(env, name_of(std::min(instruction_set(), InstructionSet::avx512)));
+  kernels["pvqSearch"] = best_of(env, pvq_search_kernels());
+  kernels["pvqDecode"] = best_of(env, pvq_decode_kernels());
+  kernels["integerProduct"] = best_of(env, expanded_product_kernels());
+  kernels["guidedRounding"] = best_of(env, guided_kernels());
+  kernels["floats"] = Napi::String::New(env, name_of(float_instruction_set()));
   Napi::Object result = Napi::Object::New(env);
   result["architecture"] = Napi::String::New(env, architecture());
   result["instructionSets"] = sets;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace pyramidion {
 namespace {
@@ -28,6 +31,10 @@ const std::vector<Extension>& extensions() {
         {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0},
         {"avx512vbmi", __builtin_cpu_supports("avx512vbmi") != 0},
     };
+#elif defined(__aarch64__) && defined(__linux__)
+    return std::vector<Extension>{{"neon", true}, {"dotprod", (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0}};
+#elif defined(__aarch64__)
+    return std::vector<Extension>{{"neon", true}};
 #else
     return std::vector<Extension>{};
 #endif
@@ -44,6 +51,8 @@ bool has_extension(const char* name) {
 
 InstructionSet supported_instruction_set() {
   static const InstructionSet supported = [] {
+    if (has_extension("dotprod")) return InstructionSet::neon_dot;
+    if (has_extension("neon")) return InstructionSet::neon;
     if (!has_all({"avx2", "fma", "f16c"})) return InstructionSet::portable;
     if (!has_all({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"})) return InstructionSet::avx2;
     return has_extension("avx512vbmi") ? InstructionSet::avx512_vbmi : InstructionSet::avx512;
@@ -72,6 +81,10 @@ const char* name_of(InstructionSet set) {
       return "avx512";
     case InstructionSet::avx512_vbmi:
       return "avx512_vbmi";
+    case InstructionSet::neon:
+      return "neon";
+    case InstructionSet::neon_dot:
+      return "neon_dot";
     default:
       return "portable";
   }

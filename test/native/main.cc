@@ -4,14 +4,39 @@
 
 #include <cstdio>
 
-#include "cpu/instruction_set.h"
+#include "cpu/expanded_product/dispatch.h"
+#include "cpu/guided_rounding/dispatch.h"
+#include "cpu/pvq_decode/dispatch.h"
+#include "cpu/pvq_pulses/dispatch.h"
+#include "cpu/pvq_search/dispatch.h"
+#include "cpu/split_pulses/dispatch.h"
+
+using namespace pyramidion;
+
+namespace {
+
+template <class Kernel>
+void print_kernels(const char* family, const std::vector<Kernel>& kernels) {
+  std::printf("  %s:", family);
+  for (const Kernel& kernel : kernels) {
+    if (kernel.instruction_set <= supported_instruction_set()) std::printf(" %s", name_of(kernel.instruction_set));
+  }
+  std::printf("\n");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  using namespace pyramidion;
   std::printf("instruction sets under test:");
   for (InstructionSet set : instruction_sets) {
     if (set <= supported_instruction_set()) std::printf(" %s", name_of(set));
   }
   std::printf("\n");
+  print_kernels("search", pvq_search_kernels());
+  print_kernels("calibrated rounding", guided_kernels());
+  print_kernels("decoding", pvq_decode_kernels());
+  print_kernels("pulses", pvq_pulses_kernels());
+  print_kernels("split pulses", split_pulses_kernels());
+  print_kernels("integer products", expanded_product_kernels());
   return doctest::Context(argc, argv).run();
 }

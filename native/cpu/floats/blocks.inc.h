@@ -16,6 +16,8 @@ inline uint16_t read_u16(const uint8_t* bytes) {
 inline float read_half(const uint8_t* bytes) {
 #if defined(__AVX2__)
   return _cvtsh_ss(read_u16(bytes));
+#elif defined(PYRAMIDION_NEON)
+  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(read_u16(bytes)))), 0);
 #else
   return half_to_float(read_u16(bytes));
 #endif
@@ -28,6 +30,12 @@ void decode_f16(const uint8_t* bytes, size_t count, float* out) {
 #if defined(__AVX2__)
   for (; i + 8 <= count; i += 8) {
     _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 2 * i))));
+  }
+#elif defined(PYRAMIDION_NEON)
+  for (; i + 8 <= count; i += 8) {
+    const float16x8_t halves = vreinterpretq_f16_u8(vld1q_u8(bytes + 2 * i));
+    vst1q_f32(out + i, vcvt_f32_f16(vget_low_f16(halves)));
+    vst1q_f32(out + i + 4, vcvt_high_f32_f16(halves));
   }
 #endif
   for (; i < count; ++i) out[i] = read_half(bytes + 2 * i);
@@ -58,6 +66,12 @@ inline void decode_nibbles(const uint8_t* bytes, float scale, float offset, floa
   const __m256i halves[2] = {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))),
                              _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + 8)))};
   __builtin_memcpy(&codes, halves, sizeof(codes));
+#elif defined(PYRAMIDION_NEON)
+  const uint8x16_t all = vld1q_u8(bytes);
+  const uint16x8_t eights[2] = {vmovl_u8(vget_low_u8(all)), vmovl_high_u8(all)};
+  const uint32x4_t quarters[4] = {vmovl_u16(vget_low_u16(eights[0])), vmovl_high_u16(eights[0]),
+                                  vmovl_u16(vget_low_u16(eights[1])), vmovl_high_u16(eights[1])};
+  __builtin_memcpy(&codes, quarters, sizeof(codes));
 #else
   for (size_t i = 0; i < 16; ++i) codes[i] = bytes[i];
 #endif

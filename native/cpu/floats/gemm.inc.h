@@ -8,11 +8,13 @@
 namespace pyramidion::PYRAMIDION_FLOATS {
 
 constexpr size_t kPanelVectors = 2;
-// Accumulators take MR x 2 registers of the 32 (AVX-512) or 16 there are.
+// Accumulators take MR x 2 registers of the 32 (AVX-512, NEON) or 16 there are.
 #if defined(__AVX512F__)
 constexpr size_t kBlockRows = 12;
 #elif defined(__AVX2__)
 constexpr size_t kBlockRows = 6;
+#elif defined(PYRAMIDION_NEON)
+constexpr size_t kBlockRows = 8;
 #else
 constexpr size_t kBlockRows = 4;
 #endif

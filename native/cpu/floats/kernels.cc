@@ -1,5 +1,7 @@
 #include "cpu/floats/kernels.h"
 
+#include <algorithm>
+
 namespace pyramidion {
 
 namespace floats_portable {
@@ -12,15 +14,34 @@ extern const FloatKernels kernels;
 namespace floats_avx512 {
 extern const FloatKernels kernels;
 }
+#elif defined(__aarch64__)
+namespace floats_neon {
+extern const FloatKernels kernels;
+}
 #endif
 
-const FloatKernels& float_kernels(InstructionSet set) {
+InstructionSet float_instruction_set(InstructionSet set) {
 #if defined(__x86_64__)
-  if (set >= InstructionSet::avx512) return floats_avx512::kernels;
-  if (set == InstructionSet::avx2) return floats_avx2::kernels;
+  return std::min(set, InstructionSet::avx512);
+#else
+  return std::min(set, InstructionSet::neon);
 #endif
-  (void)set;
-  return floats_portable::kernels;
+}
+
+const FloatKernels& float_kernels(InstructionSet set) {
+  switch (float_instruction_set(set)) {
+#if defined(__x86_64__)
+    case InstructionSet::avx512:
+      return floats_avx512::kernels;
+    case InstructionSet::avx2:
+      return floats_avx2::kernels;
+#elif defined(__aarch64__)
+    case InstructionSet::neon:
+      return floats_neon::kernels;
+#endif
+    default:
+      return floats_portable::kernels;
+  }
 }
 
 const FloatKernels& float_kernels() {

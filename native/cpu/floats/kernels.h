@@ -74,7 +74,8 @@ struct FloatKernels {
 
 // The table of the instruction set in use.
 const FloatKernels& float_kernels();
-// The table of a given set, which the processor must support.
+// The best table that `set`, which the processor must support, covers; and the set it is compiled for.
 const FloatKernels& float_kernels(InstructionSet set);
+InstructionSet float_instruction_set(InstructionSet set = instruction_set());
 
 }  // namespace pyramidion

@@ -1,6 +1,6 @@
 // The vectors the float kernels are written with, as wide as the instruction set at hand. This header and every other
-// *.inc.h of the folder is compiled once per instruction set, inside a namespace of its own, by portable.cc, avx2.cc
-// and avx512.cc; nothing here may call inline functions of the standard library, whose copies the linker would merge.
+// *.inc.h of the folder is compiled once per instruction set, inside a namespace of its own, by each source file
+// of the folder but kernels.cc; nothing here may call inline functions of the standard library, whose copies the linker would merge.
 #pragma once
 
 #include <stddef.h>
@@ -9,6 +9,8 @@
 #include <utility>
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(PYRAMIDION_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace pyramidion::PYRAMIDION_FLOATS {
@@ -64,6 +66,8 @@ inline FloatVector multiply_add(FloatVector a, FloatVector b, FloatVector c) {
   return _mm512_fmadd_ps(a, b, c);
 #elif defined(__AVX2__)
   return _mm256_fmadd_ps(a, b, c);
+#elif defined(PYRAMIDION_NEON)
+  return vfmaq_f32(c, a, b);
 #else
   return a * b + c;
 #endif
@@ -74,6 +78,8 @@ inline Vector<double> multiply_add(Vector<double> a, Vector<double> b, Vector<do
   return _mm512_fmadd_pd(a, b, c);
 #elif defined(__AVX2__)
   return _mm256_fmadd_pd(a, b, c);
+#elif defined(PYRAMIDION_NEON)
+  return vfmaq_f64(c, a, b);
 #else
   return a * b + c;
 #endif

@@ -5,12 +5,15 @@ namespace pyramidion {
 extern const GuidedKernel guided_kernel_portable;
 extern const GuidedKernel guided_kernel_avx2;
 extern const GuidedKernel guided_kernel_avx512;
+extern const GuidedKernel guided_kernel_neon;
 
 const std::vector<GuidedKernel>& guided_kernels() {
   static const std::vector<GuidedKernel> kernels = {
 #if defined(__x86_64__)
       guided_kernel_avx512,
       guided_kernel_avx2,
+#elif defined(__aarch64__)
+      guided_kernel_neon,
 #endif
       guided_kernel_portable,
   };

@@ -7,6 +7,8 @@
 // As in avx512_wide.h of decoding: a false alarm of GCC 12.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#elif defined(PYRAMIDION_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "cpu/guided_rounding/dispatch.h"
@@ -22,6 +24,8 @@ inline Floats multiply_add(const Floats& a, float b, const Floats& c) {
   return _mm512_fmadd_ps(a, _mm512_set1_ps(b), c);
 #elif PYRAMIDION_LANES == 8
   return _mm256_fmadd_ps(a, _mm256_set1_ps(b), c);
+#elif defined(PYRAMIDION_NEON)
+  return vfmaq_n_f32(c, a, b);
 #else
   Floats sum;
   for (int lane = 0; lane < lanes; ++lane) sum[lane] = __builtin_fmaf(a[lane], b, c[lane]);
@@ -41,6 +45,8 @@ inline Floats inverse_square_root(const Floats& x) {
   return 1 / Floats(_mm512_sqrt_ps(x));
 #elif PYRAMIDION_LANES == 8
   return 1 / Floats(_mm256_sqrt_ps(x));
+#elif defined(PYRAMIDION_NEON)
+  return 1 / Floats(vsqrtq_f32(x));
 #else
   Floats root = {};
   for (int lane = 0; lane < lanes; ++lane) root[lane] = 1 / __builtin_sqrtf(x[lane]);
