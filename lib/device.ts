@@ -71,6 +71,9 @@ export async function chooseDevice(choice: DeviceChoice, onWarning: WarningListe
   return { device: 'cpu', fallback: reason }
 }
 
+/** What is said of work that a GPU was asked to do and cannot. */
+export const leftToProcessor = (what: string, reason: string): string => `${what} is left to the processor: ${reason}`
+
 /** Printed by Node on standard error unless the program listens for warnings. */
 export function warn(message: string): void {
   process.emitWarning(message, { type: 'PyramidionWarning', code: 'DEVICE_FALLBACK' })

@@ -206,8 +206,17 @@ export interface RowCoupling {
 
 /** Rounds rows under one Hessian, for one layout of segments. */
 export interface NativePvqGuide {
-  /** values: rows x columns. The first call factors the Hessian. With `coupling`, values are all rows of the matrix. */
-  encodeAsync(values: Float32Array, rows: number, control?: JobControl, coupling?: RowCoupling): Promise<PvqRows>
+  /**
+   * values: rows x columns. The first call factors the Hessian. With `coupling`, values are all rows of the matrix. `onGpu` as
+   * of {@link NativeAddon.pvqEncodeAsync}.
+   */
+  encodeAsync(
+    values: Float32Array,
+    rows: number,
+    control?: JobControl,
+    coupling?: RowCoupling,
+    onGpu?: boolean,
+  ): Promise<PvqRows>
 }
 
 export interface LinearParts {
@@ -302,12 +311,17 @@ export interface NativeAddon {
   /** Relative squared error of a code with those levels, within about 0.5 %: expected, at the optimal row scale. */
   pvqExpectedError(dimension: number, pulses: number, levels: number, rowLength: number, lattice?: Lattice): number
   pvqEncode(values: Float32Array, rows: number, columns: number, segments: PvqSegment[]): PvqRows
+  /**
+   * `onGpu`: on the first usable one, to the same bytes. Throws UNSUPPORTED_FORMAT then for codes that no kernel knows,
+   * DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY.
+   */
   pvqEncodeAsync(
     values: Float32Array,
     rows: number,
     columns: number,
     segments: PvqSegment[],
     control?: JobControl,
+    onGpu?: boolean,
   ): Promise<PvqRows>
   /** The first row that holds a code >= L times the pyramid's points or padding bits that are not zero, or -1. */
   pvqFirstInvalidRow(weights: PvqWeights): number

@@ -8,6 +8,7 @@ import { decodeAllAsync } from '../quantizers/decode.js'
 import { planQuantizer, type QuantizerName } from '../quantizers/plan-quantizer.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
+import type { EncodingDevice } from './encoding-device.js'
 import type { Hessian } from './hessian.js'
 import { type LowRankMethod, lowRankBits, lowRankScaling } from './low-rank.js'
 import type { Rounding } from './rounding-guide.js'
@@ -34,6 +35,7 @@ export interface ChooseRankOptions extends EncodeOptions {
   rounding?: Rounding
   guide?: Partial<GuideSettings>
   name?: string
+  device?: EncodingDevice
 }
 
 /** Codes `weight` in `bits` bits, with the correction that helps most or with none. */

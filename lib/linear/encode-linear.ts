@@ -9,6 +9,7 @@ import { type DenseWeights, type GuideSettings, type LowRankFactors, native } fr
 import { decodeAllAsync } from '../quantizers/decode.js'
 import { PvqQuantizer } from '../quantizers/pvq.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
+import { EncodingDevice } from './encoding-device.js'
 import type { Hessian } from './hessian.js'
 import { type LowRankSettings, lowRankScaling, quantizeFactors } from './low-rank.js'
 import { QuantizedLinear } from './quantized-linear.js'
@@ -17,6 +18,8 @@ import { type Rounding, RoundingGuide } from './rounding-guide.js'
 
 /** Weights that are rotated and coded together: enough for all threads, little beside a layer. */
 const CHUNK_WEIGHTS = 1 << 21
+/** The same for a GPU, where guided rounding has a thread a row. */
+const GPU_CHUNK_WEIGHTS = 1 << 25
 
 /** What of the outputs' Hessian counts beside the identity: its estimate is noisy. */
 export const OUTPUT_SHARE = 0.9
@@ -35,8 +38,10 @@ export interface EncodeLinearOptions extends EncodeOptions {
   rounding?: Rounding
   /** Of guided rounding, where they differ from the defaults. */
   guide?: Partial<GuideSettings>
-  /** Named in errors. Default `weight`. */
+  /** Named in errors and warnings. */
   name?: string
+  /** Where codes are made. Default the processor. */
+  device?: EncodingDevice
 }
 
 export interface EncodedLinear {
@@ -111,8 +116,8 @@ export async function encodeCodes(
   keepError: boolean,
   factors?: LowRankFactors,
 ): Promise<EncodedCodes> {
-  const { quantizer, rotationSeed, outputHessian, rounding = 'guided', name = 'weight' } = options
-  const { signal, onProgress } = options
+  const { quantizer, rotationSeed, outputHessian, rounding = 'guided', name } = options
+  const { signal, onProgress, device = EncodingDevice.processor } = options
   const { rows, columns } = weight
   const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
   const error = keepError ? new Float32Array(rows * columns) : undefined
@@ -122,7 +127,8 @@ export async function encodeCodes(
       ? await RoundingGuide.create(quantizer, columns, metric, rotationSeed, options.guide)
       : undefined
   const coupling = guide && outputHessian && { outputHessian, share: OUTPUT_SHARE }
-  const chunkRows = coupling ? rows : Math.max(1, Math.floor(CHUNK_WEIGHTS / columns))
+  const chunkWeights = device.isGpu ? GPU_CHUNK_WEIGHTS : CHUNK_WEIGHTS
+  const chunkRows = coupling ? rows : Math.max(1, Math.floor(chunkWeights / columns))
   const parts: QuantizedWeights[] = []
   let squares = 0
   let squaredErrors = 0
@@ -130,16 +136,21 @@ export async function encodeCodes(
     const count = Math.min(chunkRows, rows - first)
     const values = new Float32Array(count * columns)
     await native.decodeRowsAsync(weight, first, count, values)
-    checkFinite(values, first, columns, name)
+    checkFinite(values, first, columns, name ?? 'weight')
     await rotation?.applyAsync(values, count, false)
     const rowOptions = {
       signal,
       onProgress: onProgress && (({ done }: { done: number }) => onProgress({ done: first + done, total: rows })),
     }
     const aim = factors ? withoutCorrection(values, first, columns, factors) : values
-    const part = guide
-      ? await guide.encodeRows(aim, count, rowOptions, coupling)
-      : await quantizer.encodeRowsAsync(aim, count, columns, rowOptions)
+    const part = await device.run(name ?? 'a layer', async onGpu => {
+      if (guide) return guide.encodeRows(aim, count, { ...rowOptions, onGpu }, coupling)
+      if (quantizer instanceof PvqQuantizer) {
+        return quantizer.encodeRowsAsync(aim, count, columns, { ...rowOptions, onGpu })
+      }
+      if (!onGpu) return quantizer.encodeRowsAsync(aim, count, columns, rowOptions)
+      throw new PyramidionError('UNSUPPORTED_FORMAT', `only pvq weights have CUDA kernels, not ${quantizer.name}`)
+    })
     parts.push(part)
     const approximation = await decodeAllAsync(part)
     for (let i = 0; i < values.length; i++) {

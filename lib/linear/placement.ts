@@ -5,6 +5,7 @@ import {
   checkDevice,
   chooseDevice,
   type DeviceChoice,
+  leftToProcessor,
   type WarningListener,
   warn,
 } from '../device.js'
@@ -55,7 +56,7 @@ export async function place(
     return { device: 'cuda', product: await native.cudaProductAsync(parts) }
   } catch (error) {
     if (device !== 'auto' || !(error instanceof PyramidionError)) throw error
-    onWarning(`a layer computes on the processor: ${error.message}`)
+    onWarning(leftToProcessor('a layer', error.message))
     return { device: 'cpu', fallback: error.message }
   }
 }

@@ -2,6 +2,7 @@
  * Quantizes one linear layer: rotation, codes at a rate with everything counted, and a low-rank correction of what the codes
  * got wrong, kept under `rank: 'auto'` only where it beats the same bits spent on the codes.
  */
+import { type WarningListener, warn } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import type { DenseWeights, Lattice } from '../native.js'
 import { checkInteger, checkMatrix } from '../quantizers/matrix-values.js'
@@ -11,6 +12,7 @@ import type { EncodeOptions, Quantizer } from '../quantizers/quantizer.js'
 import { type Activations, checkActivations } from './activations.js'
 import { type ChooseRankOptions, chooseRank } from './automatic-rank.js'
 import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
+import { EncodingDevice } from './encoding-device.js'
 import { Hessian } from './hessian.js'
 import { checkLayout, type Layout } from './layout.js'
 import { checkCalibrated, DEFAULT_REFITS, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
@@ -89,10 +91,24 @@ export async function quantizeLinear(
     columns: inFeatures,
     data: new Uint8Array(weight.buffer, weight.byteOffset, weight.byteLength),
   }
-  const { stored } = 'rank' in settings ? await chooseRank(dense, settings) : await encodeLinear(dense, settings)
+  const onWarning = onceEach(options.onWarning ?? warn)
+  const device = EncodingDevice.forLayer(chosen, options.device ?? 'cpu', onWarning)
+  const { stored } =
+    'rank' in settings
+      ? await chooseRank(dense, { ...settings, device })
+      : await encodeLinear(dense, { ...settings, device })
   const { bias, activations = 'float', layout } = options
-  const placement = await place(chosen, stored, { activations, bias }, options)
+  const placement = await place(chosen, stored, { activations, bias }, { ...options, onWarning })
   return new QuantizedLinear(stored, bias, activations, placement, layout)
+}
+
+/** Codes and product may be kept from a GPU for the same reason. */
+function onceEach(listener: WarningListener): WarningListener {
+  const said = new Set<string>()
+  return message => {
+    if (!said.has(message)) listener(message)
+    said.add(message)
+  }
 }
 
 /** What is left to do once everything that can be wrong has been checked. */

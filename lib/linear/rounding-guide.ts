@@ -4,9 +4,8 @@
  * 2210.17323; LDLQ, arXiv 2307.13304), then coordinate descent over the groups; the numerics are in native/core/calibrated.
  */
 import { type GuideSettings, type NativePvqGuide, native, type PvqWeights, type RowCoupling } from '../native.js'
-import type { PvqQuantizer } from '../quantizers/pvq.js'
+import type { PvqEncodeOptions, PvqQuantizer } from '../quantizers/pvq.js'
 import { pvqSegments } from '../quantizers/pvq-levels.js'
-import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { runRows } from '../quantizers/row-job.js'
 import { rotateMoments } from './rotated-moments.js'
 
@@ -49,10 +48,12 @@ export class RoundingGuide {
   async encodeRows(
     values: Float32Array,
     rows: number,
-    options: EncodeOptions,
+    options: PvqEncodeOptions,
     coupling?: RowCoupling,
   ): Promise<PvqWeights> {
-    const encoded = await runRows(rows, options, control => this.#guide.encodeAsync(values, rows, control, coupling))
+    const encoded = await runRows(rows, options, control =>
+      this.#guide.encodeAsync(values, rows, control, coupling, options.onGpu),
+    )
     return { format: 'pvq', rows, columns: this.columns, segments: this.#segments, ...encoded }
   }
 }

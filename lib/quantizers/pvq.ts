@@ -58,6 +58,14 @@ export interface PvqRateOptions {
   lattice?: Lattice
 }
 
+export interface PvqEncodeOptions extends EncodeOptions {
+  /**
+   * On the first usable GPU, to the same bytes; default false. Throws UNSUPPORTED_FORMAT then for codes that no kernel knows,
+   * DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY.
+   */
+  onGpu?: boolean
+}
+
 /** One row as {@link PvqQuantizer.encode} gives it. */
 export interface PvqRow {
   /** Little-endian bit stream, bit 0 first; each segment starts on a byte. */
@@ -151,12 +159,12 @@ export class PvqQuantizer implements Quantizer {
     values: Float32Array,
     rows: number,
     columns: number,
-    options: EncodeOptions = {},
+    options: PvqEncodeOptions = {},
   ): Promise<PvqWeights> {
     checkMatrix(values, rows, columns)
     const segments = pvqSegments(this.segmentShapes(columns), columns)
     const encoded = await runRows(rows, options, control =>
-      native.pvqEncodeAsync(values, rows, columns, segments, control),
+      native.pvqEncodeAsync(values, rows, columns, segments, control, options.onGpu),
     )
     return { format: 'pvq', rows, columns, segments, ...encoded }
   }

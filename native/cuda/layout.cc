@@ -2,6 +2,9 @@
 
 #include <cstring>
 #include <limits>
+#include <string>
+
+#include "core/error.h"
 
 namespace pyramidion::cuda {
 namespace {
@@ -32,6 +35,14 @@ void append(std::vector<uint64_t>& words, const std::vector<T>& values) {
 
 bool has_kernels(const PvqCode& code) {
   return code.lattice == Lattice::integer && (code.dimension == 8 || code.dimension == 16);
+}
+
+void check_kernels(const PvqLayout& layout) {
+  for (const PvqCode& code : layout.codes) {
+    if (has_kernels(code)) continue;
+    throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel knows groups of " + std::to_string(code.dimension) +
+                                          (code.lattice == Lattice::integer ? "" : " on the Barnes-Wall lattice"));
+  }
 }
 
 DeviceTables device_tables(const PvqCode& code) {

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/matrix/factor_matrix.h"
+#include "cuda/launch_kernel.h"
 #include "cuda/layout.h"
 #include "cuda/pair_codes.h"
 
@@ -35,11 +36,7 @@ std::string code_name(const CodeTables& tables) {
 
 void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes, const Context& context) {
   const PvqLayout& layout = *parts.layout;
-  for (const PvqCode& code : layout.codes) {
-    if (has_kernels(code)) continue;
-    throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel decodes groups of " + std::to_string(code.dimension) +
-                                          (code.lattice == Lattice::integer ? "" : " on the Barnes-Wall lattice"));
-  }
+  check_kernels(layout);
   const size_t most = (context.device().shared_bytes - kRotateStaticBytes) / sizeof(float);
   if (layout.columns > most) {
     throw Error("UNSUPPORTED_FORMAT", "rows on the device may have " + std::to_string(most) + " columns, got " +
@@ -178,7 +175,7 @@ void PvqProduct::enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const 
     parameters.block_log2 = 0;
   }
   const Shape shape = rotate_shape(static_cast<uint32_t>(tokens), parameters.width, parameters.down.rank);
-  launch(lane.stream, "rotate_inputs", "rotate_inputs" + suffix(format), shape, parameters);
+  launch(context_, lane.stream, "rotate_inputs", "rotate_inputs" + suffix(format), shape, parameters);
 }
 
 void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const {
@@ -207,7 +204,7 @@ void PvqProduct::enqueue_segment(Stream& stream, const Segment& segment, const G
   const bool pairs = segment.pairs.words != nullptr;
   const std::string code = code_name(all.weights.tables) + suffix(format);
   if (all.tokens > (pairs ? kPairTokens : kGemvTokens)) {
-    launch(stream, "decode_gemm", "decode_gemm" + code, gemm_shape(all.weights.rows, all.tokens), all);
+    launch(context_, stream, "decode_gemm", "decode_gemm" + code, gemm_shape(all.weights.rows, all.tokens), all);
     return;
   }
   for (size_t t = 0; t < all.tokens; t += kGemvTokens) {
@@ -219,21 +216,15 @@ void PvqProduct::enqueue_segment(Stream& stream, const Segment& segment, const G
     p.tokens = static_cast<uint32_t>(std::min(kGemvTokens, all.tokens - t));
     const char* count = p.tokens == 1 ? "_t1" : "_t8";
     if (!pairs) {
-      launch(stream, "decode_gemv", "decode_gemv" + code + count, gemv_shape(p.weights.rows), p);
+      launch(context_, stream, "decode_gemv", "decode_gemv" + code + count, gemv_shape(p.weights.rows), p);
       continue;
     }
     const PairGemvParameters pair{
         segment.pairs,
         {p.weights.row_scale, p.weights.rows, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate}};
-    launch(stream, "pair_gemv", std::string("pair_gemv_i8") + count, pair_gemv_shape(pair.codes, p.weights.rows), pair);
+    launch(context_, stream, "pair_gemv", std::string("pair_gemv_i8") + count,
+           pair_gemv_shape(pair.codes, p.weights.rows), pair);
   }
-}
-
-template <class Parameters>
-void PvqProduct::launch(Stream& stream, const char* family, const std::string& name, const Shape& shape,
-                        const Parameters& parameters) const {
-  stream.launch(context_.function(family, name, shape.dynamic_shared), {shape.grid_x, shape.grid_y, shape.grid_z},
-                {shape.threads, 1, 1}, shape.dynamic_shared, parameters);
 }
 
 }  // namespace pyramidion::cuda

@@ -83,9 +83,6 @@ class PvqProduct : public DeviceProduct {
   void enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const;
   void enqueue_segment(Stream& stream, const Segment& segment, const GemvParameters& parameters,
                        InputFormat format) const;
-  template <class Parameters>
-  void launch(Stream& stream, const char* family, const std::string& name, const Shape& shape,
-              const Parameters& parameters) const;
 
   const Context& context_;
   size_t rows_, columns_;

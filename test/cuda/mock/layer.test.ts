@@ -244,7 +244,7 @@ describe('a layer on a device that fails', function () {
     const [device, fallback, length] = value as [string, string, number]
     assert.deepEqual([device, length], ['cpu', 64])
     assert.match(fallback, /^no device memory/)
-    assert.match(stderr, /PyramidionWarning: a layer computes on the processor: no device memory/)
+    assert.match(stderr, /PyramidionWarning: a layer is left to the processor: no device memory/)
   })
 
   it('has memory for the weights and none for a call', () => {

@@ -174,17 +174,24 @@ uint8_t* Block::access_global(unsigned thread, const Instruction& instruction, u
   const uint32_t own = index_ + 1;
   for (uint64_t word = offset / 4; word <= (offset + bytes - 1) / 4; ++word) {
     Access& last = allocation->accesses[word];
-    const bool written = last.write_epoch == launch_ && last.writer != own;
-    const bool read = last.read_epoch == launch_ && last.reader != own;
+    const uint64_t first = std::max<uint64_t>(offset, word * 4) % 4,
+                   end = std::min<uint64_t>(offset + bytes - word * 4, 4);
+    const auto touched = static_cast<uint8_t>((1u << end) - (1u << first));
+    const bool own_write = last.write_epoch == launch_ && last.writer == own;
+    const bool own_read = last.read_epoch == launch_ && last.reader == own;
+    const bool written = last.write_epoch == launch_ && !own_write && (last.written & touched) != 0;
+    const bool read = last.read_epoch == launch_ && !own_read && (last.read & touched) != 0;
     if (direction == Direction::write) {
       if (written) hazard(thread, instruction, "write after write of another block", "global", last.write_place);
       if (read) hazard(thread, instruction, "write after read of another block", "global", last.read_place);
       last.writer = own;
+      last.written = own_write ? last.written | touched : touched;
       last.write_epoch = launch_;
       last.write_place = place;
     } else if (direction == Direction::read) {
       if (written) hazard(thread, instruction, "read after write of another block", "global", last.write_place);
       last.reader = own;
+      last.read = own_read ? last.read | touched : touched;
       last.read_epoch = launch_;
       last.read_place = place;
     }

@@ -11,6 +11,8 @@ namespace ptxsim {
 // The last writer and reader of a 4-byte word. Who and when are the memory's own affair: 0 is nobody.
 struct Access {
   uint32_t writer = 0, write_epoch = 0, reader = 0, read_epoch = 0;
+  // Of global memory, which of the word's bytes they touched: blocks may share a word.
+  uint8_t written = 0, read = 0;
   // Instructions of the kernel that ran.
   int write_place = -1, read_place = -1;
 };
