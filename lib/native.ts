@@ -382,7 +382,11 @@ export interface NativeAddon {
 
   Rotation: new (parts: RotationParts) => NativeRotation
   ActivationQuantizer: new (width: number, settings: ActivationSettings) => NativeActivationQuantizer
-  Hessian: new (width: number) => NativeHessian
+  /** `onGpu`: summed up on the first usable GPU, in 8 width^2 bytes of its memory, until mean() is first asked for. */
+  Hessian: new (
+    width: number,
+    onGpu?: boolean,
+  ) => NativeHessian
   DriftMoment: new (width: number, inputWidth: number) => NativeDriftMoment
   /** hessian: columns x columns, in the space of the values (rotated if they are). */
   PvqGuide: new (

@@ -1,11 +1,22 @@
 // `pyramidion quantize SOURCE --output FOLDER --bits N`: quantizeModel on the command line.
 import { Command, Option } from 'commander'
+import type { DeviceChoice } from '../device.js'
 import { formatBytes } from '../format-bytes.js'
 import type { Activations } from '../linear/activations.js'
 import { type QuantizeModelOptions, quantizeModel } from '../quantization/quantize-model.js'
 import type { RecoveryReport } from '../quantization/recovery-phase.js'
 import { ratesTable } from './rates-table.js'
-import { activationsOption, integerOption, numberOption, printJson, readText, withProgress } from './terminal.js'
+import {
+  activationsOption,
+  deviceHelp,
+  deviceOption,
+  integerOption,
+  numberOption,
+  printJson,
+  printWarning,
+  readText,
+  withProgress,
+} from './terminal.js'
 
 interface Options {
   output: string
@@ -24,6 +35,7 @@ interface Options {
   recovery: number
   calibrationCache?: string
   seed: number
+  device: DeviceChoice
   overwrite: boolean
   report: boolean
   json: boolean
@@ -97,6 +109,7 @@ export function quantizeCommand(signal: AbortSignal): Command {
       0,
     )
     .option('--seed <n>', 'seed of the rotation signs', integerOption(0, 2 ** 32 - 1), 0)
+    .option('--device <name>', deviceHelp, deviceOption, 'cpu')
     .option('--overwrite', 'replace the output folder if it exists', false)
     .option('--no-report', 'leave out report.html and report.json')
     .option('--json', 'print one JSON object', false)
@@ -128,6 +141,8 @@ Examples:
         calibrationCache: options.calibrationCache,
         recovery: options.recovery,
         seed: options.seed,
+        device: options.device,
+        onWarning: printWarning,
         overwrite: options.overwrite,
         report: options.report,
         signal,

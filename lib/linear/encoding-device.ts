@@ -1,6 +1,7 @@
 /** Where weights are coded and moments summed up: on a GPU as far as it can, the rest on the processor, out loud. */
 import { type ChosenDevice, type DeviceChoice, leftToProcessor, type WarningListener, warn } from '../device.js'
 import { type ErrorCode, PyramidionError } from '../errors.js'
+import { Hessian } from './hessian.js'
 
 /** What keeps work from a GPU, and not from the processor. */
 const deviceErrors: readonly ErrorCode[] = ['UNSUPPORTED_FORMAT', 'DEVICE_UNAVAILABLE', 'DEVICE_ERROR', 'OUT_OF_MEMORY']
@@ -24,9 +25,9 @@ export class EncodingDevice {
     return new EncodingDevice(device, choice === 'auto' ? deviceErrors : [], onWarning)
   }
 
-  /** For a model: codes without a kernel are left to the processor, whatever was asked for. */
-  static forModel({ device }: ChosenDevice, choice: DeviceChoice, onWarning: WarningListener): EncodingDevice {
-    return new EncodingDevice(device, choice === 'auto' ? deviceErrors : ['UNSUPPORTED_FORMAT'], onWarning)
+  /** For a model: codes without a kernel are left to the processor even where the GPU is `required`. */
+  static forModel(device: 'cpu' | 'cuda', required: boolean, onWarning: WarningListener): EncodingDevice {
+    return new EncodingDevice(device, required ? ['UNSUPPORTED_FORMAT'] : deviceErrors, onWarning)
   }
 
   /** Whether work goes to a GPU at all. */
@@ -45,14 +46,14 @@ export class EncodingDevice {
     }
   }
 
-  /** The same for work that is done at once. */
-  make<T>(what: string, work: (onGpu: boolean) => T): T {
-    if (!this.isGpu) return work(false)
+  /** A Hessian that is gathered there. */
+  newHessian(width: number): Hessian {
+    if (!this.isGpu) return new Hessian(width)
     try {
-      return work(true)
+      return new Hessian(width, { onGpu: true })
     } catch (error) {
-      this.#giveUp(what, error)
-      return work(false)
+      this.#giveUp('a part of calibration', error)
+      return new Hessian(width)
     }
   }
 

@@ -13,10 +13,17 @@ const MAXIMUM_WIDTH = 1 << 15
 export class Hessian {
   private readonly statistics: NativeHessian
 
-  /** @param inFeatures width of the inputs, 1 to 32768; 8 bytes times its square are held. */
-  constructor(readonly inFeatures: number) {
+  /**
+   * @param inFeatures width of the inputs, 1 to 32768; 8 bytes times its square are held.
+   * @param options `onGpu`: in the memory of the first usable GPU, which sums up, until {@link mean} is first asked for.
+   *   Throws DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY then, and DEVICE_ERROR later.
+   */
+  constructor(
+    readonly inFeatures: number,
+    { onGpu = false }: { onGpu?: boolean } = {},
+  ) {
     checkInteger('inFeatures', inFeatures, 1, MAXIMUM_WIDTH)
-    this.statistics = new native.Hessian(inFeatures)
+    this.statistics = new native.Hessian(inFeatures, onGpu)
   }
 
   /** Inputs seen so far. */

@@ -34,6 +34,8 @@ export interface PropagationOptions {
    * Without it, only the original model runs.
    */
   quantizedWeights?: (name: string) => Promise<StoredWeights | undefined>
+  /** Makes a Hessian of inputs of this width. Default: on the processor. */
+  newHessian?: (width: number) => Hessian
   /** Called before each window's part of a step of a block; may throw. */
   onWindow: (layer: number) => void
   signal?: AbortSignal
@@ -83,7 +85,7 @@ export class Propagation {
     while (this.#steps < linearInputs.indexOf(input)) await this.#step()
     let moments: InputMoments | undefined
     await this.#step((original, quantized) => {
-      moments ??= newMoments(input, original, quantized)
+      moments ??= this.#newMoments(input, original, quantized)
       addTo(moments, original, quantized)
     })
     return moments!
@@ -102,6 +104,17 @@ export class Propagation {
     this.#steps++
   }
 
+  #newMoments(input: LinearInput, original: Position, quantized?: Position): InputMoments {
+    const width = original.input.length / original.tokens
+    const residualWidth = original.residual.length / original.tokens
+    const hessian = this.options.newHessian?.(width) ?? new Hessian(width)
+    if (quantized === undefined) return { hessian }
+    const drift = new DriftMoment(width, width)
+    return addsToResidual(input)
+      ? { hessian, drift, residualDrift: new DriftMoment(residualWidth, width) }
+      : { hessian, drift }
+  }
+
   async #replaceWeights(input: LinearInput): Promise<void> {
     if (this.quantized === undefined) return
     const replaced = new Map<string, StoredWeights>()
@@ -111,17 +124,6 @@ export class Propagation {
     }
     this.quantized.block = this.quantized.block.withWeights(replaced)
   }
-}
-
-function newMoments(input: LinearInput, original: Position, quantized?: Position): InputMoments {
-  const width = original.input.length / original.tokens
-  const residualWidth = original.residual.length / original.tokens
-  const hessian = new Hessian(width)
-  if (quantized === undefined) return { hessian }
-  const drift = new DriftMoment(width, width)
-  return addsToResidual(input)
-    ? { hessian, drift, residualDrift: new DriftMoment(residualWidth, width) }
-    : { hessian, drift }
 }
 
 function addTo({ hessian, drift, residualDrift }: InputMoments, original: Position, quantized?: Position): void {

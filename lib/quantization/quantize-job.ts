@@ -5,6 +5,7 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import { openModel } from '../checkpoint/open-model.js'
 import { readWeights } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
+import { EncodingDevice } from '../linear/encoding-device.js'
 import { checkTensors } from '../model/tensor-requirements.js'
 import { type DenseFormat, type DenseWeights, native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
@@ -91,7 +92,17 @@ function checkSource(source: ModelSource): void {
 /** Equal for runs that end in the same bytes. */
 function fingerprint(
   source: ModelSource,
-  { source: _path, output, overwrite, report, calibrationMemory, calibrationCache, ...settings }: QuantizePayload,
+  {
+    source: _path,
+    output,
+    overwrite,
+    report,
+    calibrationMemory,
+    calibrationCache,
+    device,
+    deviceRequired,
+    ...settings
+  }: QuantizePayload,
 ): string {
   return createHash('sha256')
     .update(JSON.stringify([source.fingerprint, settings]))
@@ -135,6 +146,7 @@ class ModelQuantizer {
   readonly #space: ActivationSpace
   readonly #calibration?: Calibration
   #sensitivity?: Sensitivity
+  readonly #device: EncodingDevice
 
   constructor(
     private readonly source: ModelSource,
@@ -144,6 +156,8 @@ class ModelQuantizer {
     private plan: TensorPlan[],
     private readonly text: { calibration?: Int32Array[]; recovery?: SplitWindows },
   ) {
+    const { device, deviceRequired } = payload
+    this.#device = EncodingDevice.forModel(device, deviceRequired, warning => context.emit(warning))
     const windows = text.calibration
     const work = plan.reduce((sum, tensor) => sum + workOf(tensor), 0)
     const calibrationWork = windows === undefined ? 0 : CALIBRATION * tokenWeights(plan, windows)
@@ -155,6 +169,7 @@ class ModelQuantizer {
     const steps = source.config.layers * STEPS * windows.length
     this.#calibration = new Calibration(source, windows, {
       space: this.#space,
+      newHessian: width => this.#device.newHessian(width),
       quantizedWeights:
         (payload.advanced.propagation ?? true)
           ? async name => (this.#isQuantized(name) ? readWeights(writer.finished, name, context.signal) : undefined)
@@ -227,6 +242,7 @@ class ModelQuantizer {
       folder: payload.calibrationCache ?? this.writer.folder('sensitivity'),
       space: this.#space,
       seed: payload.seed,
+      newHessian: width => this.#device.newHessian(width),
       signal: context.signal,
       onProgress: ({ done, total, label }) => this.#meter.within(work, done / total, label ?? 'sensitivity'),
       poll: context.throwIfAborted,
@@ -291,6 +307,7 @@ class ModelQuantizer {
         refits,
         rotationSeed: rotationSeedOf(this.payload),
         statistics,
+        device: this.#device,
         signal: this.context.signal,
         onProgress: ({ done, total }) => this.#meter.within(workOf(tensor), done / total, name),
       })

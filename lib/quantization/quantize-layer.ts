@@ -6,6 +6,7 @@ import type { StoredWeights } from '../checkpoint/read-weights.js'
 import { chooseRank } from '../linear/automatic-rank.js'
 import type { DriftCorrection } from '../linear/drift.js'
 import { encodeLinear, remainingError } from '../linear/encode-linear.js'
+import type { EncodingDevice } from '../linear/encoding-device.js'
 import type { Hessian } from '../linear/hessian.js'
 import { linearTensors } from '../linear/linear-tensors.js'
 import { DEFAULT_REFITS, type LowRankMethod } from '../linear/low-rank.js'
@@ -42,6 +43,7 @@ export interface QuantizeLayerOptions extends EncodeOptions {
   /** Null for none. */
   rotationSeed: number | null
   statistics?: LayerStatistics
+  device: EncodingDevice
 }
 
 /** Throws NOT_FINITE for weights that hold NaN or an infinity, ABORTED. */

@@ -2,9 +2,11 @@
  * Quantizes a whole model into a folder that loads without the original. Options are checked here, in the caller's thread;
  * the work runs in a worker thread (quantize-job.ts), one tensor at a time.
  */
+import { warn } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkCalibrated, type LowRankMethod, lowRankMethods } from '../linear/low-rank.js'
+import { choosePlace, type DeviceOptions } from '../linear/placement.js'
 import { checkBits } from '../linear/quantize-linear.js'
 import { checkSeed } from '../linear/rotation.js'
 import { type Rounding, roundings } from '../linear/rounding-guide.js'
@@ -17,7 +19,7 @@ import { type AdvancedOptions, checkAdvanced } from './advanced-options.js'
 import type { RecoveryReport } from './recovery-phase.js'
 import { parseSize } from './size-option.js'
 
-export interface QuantizeModelOptions extends CallOptions {
+export interface QuantizeModelOptions extends CallOptions, DeviceOptions {
   /**
    * Bits a weight of the linear layers (the projections of attention and MLP), everything stored for them counted; 1 to 8. Give
    * this or `size`.
@@ -147,24 +149,41 @@ export interface QuantizePayload {
   overwrite: boolean
   report: boolean
   advanced: AdvancedOptions
+  /** What the choice came to, and whether only a GPU will do. */
+  device: 'cpu' | 'cuda'
+  deviceRequired: boolean
 }
 
 /**
  * Quantizes the model at `source`, a Hugging Face folder or a GGUF file. A run that was interrupted leaves
- * `<output>.partial` and resumes from it, to the same bytes, when called again with the same arguments.
+ * `<output>.partial` and resumes from it, to the same bytes, when called again with the same arguments; `device` may differ.
+ *
+ * With a `device`, weights are coded, and the moments of calibration summed up, on a GPU; the model itself runs on the processor.
+ * Codes without a kernel are left to the processor, which `onWarning` hears once a reason.
  *
  * @throws before any work starts: INVALID_ARGUMENT, RATE_OUT_OF_RANGE, CALIBRATION_REQUIRED, EMPTY for calibration without
  *   a token, OUTPUT_EXISTS, and what openModel throws for a broken or unknown source; later NOT_FINITE for weights that hold
- *   NaN or an infinity, WRITE_FAILED, ABORTED.
+ *   NaN or an infinity, WRITE_FAILED, ABORTED. With `device: 'cuda'` also, before any work, DEVICE_UNAVAILABLE, and
+ *   UNSUPPORTED_FORMAT for a baseline; with any GPU, later, OUT_OF_MEMORY and DEVICE_ERROR, of which `auto` throws what cannot be
+ *   done again.
  */
 export async function quantizeModel(source: string, options: QuantizeModelOptions): Promise<QuantizeModelResult> {
-  const { signal, onProgress } = options
-  const payload = checkedPayload(source, options)
+  const { signal, onProgress, onWarning = warn } = options
+  const settings = checkedSettings(source, options)
+  const deviceRequired = options.device === 'cuda'
+  if (deviceRequired && settings.quantizer !== 'pvq') {
+    throw new PyramidionError('UNSUPPORTED_FORMAT', `only pvq weights have CUDA kernels, not ${settings.quantizer}`)
+  }
+  const { device } = await choosePlace(options)
+  const payload: QuantizePayload = { ...settings, device, deviceRequired }
   const job = new URL('./quantize-job.js', import.meta.url)
-  return runInWorker<QuantizeModelResult>(job, payload, { signal, onProgress })
+  return runInWorker<QuantizeModelResult>(job, payload, { signal, onProgress, onPiece: onWarning })
 }
 
-function checkedPayload(source: string, options: QuantizeModelOptions): QuantizePayload {
+function checkedSettings(
+  source: string,
+  options: QuantizeModelOptions,
+): Omit<QuantizePayload, 'device' | 'deviceRequired'> {
   const { output, embeddingBits, calibrationCache } = options
   const {
     quantizer = 'pvq',

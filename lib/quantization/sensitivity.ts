@@ -44,6 +44,8 @@ export interface SensitivityOptions {
   cap?: number
   /** Whether E[g g^T] is gathered too, out x out doubles a layer; true by default. */
   outputHessians?: boolean
+  /** Makes a Hessian of vectors of this width. Default: on the processor. */
+  newHessian?: (width: number) => Hessian
   signal?: AbortSignal
   onProgress?: (progress: Progress) => void
   /** Called before each window's part of a block; may throw. */
@@ -160,7 +162,7 @@ class Measurement {
   async #backward(layer: number, backward: BlockGradient): Promise<ReadonlyMap<ProjectionName, ProjectionMoments>> {
     const block = await Block.load(this.source, layer, this.options.signal)
     const moments = new Map<ProjectionName, ProjectionMoments>()
-    const { outputHessians = true, cap } = this.options
+    const { outputHessians = true, cap, newHessian = width => new Hessian(width) } = this.options
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
       const hidden = await this.#hidden[layer].read(window)
       const gradient = await store.read(window)
@@ -168,8 +170,8 @@ class Measurement {
         projection(name, x, g, tokens) {
           const width = g.length / tokens
           const seen = moments.get(name) ?? {
-            input: new Hessian(x.length / tokens),
-            output: outputHessians ? new Hessian(width) : undefined,
+            input: newHessian(x.length / tokens),
+            output: outputHessians ? newHessian(width) : undefined,
             squaredGradient: 0,
           }
           moments.set(name, seen)

@@ -175,7 +175,11 @@ export class WorkerHost {
 }
 
 /** Runs one job, the function `run` that `module` exports, in a worker thread of its own. */
-export async function runInWorker<Result>(module: URL, payload: unknown, options: CallOptions = {}): Promise<Result> {
+export async function runInWorker<Result>(
+  module: URL,
+  payload: unknown,
+  options: CallOptions & { onPiece?: (piece: never) => void } = {},
+): Promise<Result> {
   if (options.signal?.aborted) throw abortedError(options.signal.reason)
   const host = new WorkerHost()
   try {

@@ -45,6 +45,8 @@ class Argument {
   // A finite number.
   double number(double minimum, double maximum) const;
   bool boolean() const;
+  // A boolean that may be left out, for false.
+  bool flag() const { return present() && boolean(); }
   std::string string() const;
 
   Argument operator[](const char* property) const;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <string>
 
+#include "addon/background_release.h"
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
@@ -9,6 +10,7 @@
 #include "core/calibrated/conditional_variances.h"
 #include "core/linalg/hessian.h"
 #include "core/linalg/low_rank.h"
+#include "cuda/quantization/hessian_sums.h"
 
 namespace pyramidion {
 namespace {
@@ -96,8 +98,17 @@ class HessianObject : public Napi::ObjectWrap<HessianObject> {
  public:
   explicit HessianObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     Call call(info);
-    translate_errors(info.Env(),
-                     [&] { hessian_ = std::make_shared<Hessian>(call.argument(0, "width").integer(1, kWidest)); });
+    translate_errors(info.Env(), [&] {
+      const size_t width = call.argument(0, "width").integer(1, kWidest);
+      if (!call.argument(1, "onGpu").flag()) {
+        hessian_ = std::make_shared<Hessian>(width);
+        return;
+      }
+      auto sums = std::make_unique<cuda::HessianSums>(width, Hessian::tile);
+      hessian_ = std::shared_ptr<Hessian>(new Hessian(width, std::move(sums)), [](const Hessian* hessian) {
+        BackgroundRelease::shared().run([hessian] { delete hessian; });
+      });
+    });
   }
 
   static void define(Napi::Object exports) {

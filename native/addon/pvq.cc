@@ -179,12 +179,6 @@ Napi::Value pvq_expected_error(Call& call) {
   return Napi::Number::New(call.env(), law.relative_error(law.levels(arguments.levels)));
 }
 
-// An argument that may be left out, for false.
-bool flag(Call& call, size_t index, const char* name) {
-  const Argument argument = call.argument(index, name);
-  return argument.present() && argument.boolean();
-}
-
 // An operation whose result is the rows that `encode` makes.
 Operation encoding(const JobControl& control, const std::function<PvqRows()>& encode) {
   const auto encoded = std::make_shared<PvqRows>();
@@ -208,7 +202,7 @@ Operation pvq_encode(Call& call) {
   const auto layout =
       std::make_shared<const PvqLayout>(columns, pvq_segments(call.argument(3, "segments")), shared_pyramids());
   const JobControl control = call.job_control(4);
-  const bool on_gpu = flag(call, 5, "onGpu");
+  const bool on_gpu = call.argument(5, "onGpu").flag();
   return encoding(control, [=] {
     if (on_gpu) return cuda::encode_rows_on_device(values.data, rows, *layout, shared_pool(), control);
     return encode_rows(values.data, rows, *layout, pvq_search_kernel().search, shared_pool(), control);

@@ -12,9 +12,6 @@
 namespace pyramidion {
 namespace {
 
-// Samples of a tile: few enough that single precision loses no more than some 1e-7 of a sum, enough that adding the
-// products up in double costs little.
-constexpr size_t kTile = 256;
 // Rows of H a turn, a multiple of 12, which the product kernels' blocks of rows divide.
 constexpr size_t kBlock = 48;
 // Columns whose magnitudes are summed together.
@@ -23,7 +20,7 @@ constexpr size_t kColumns = 128;
 constexpr size_t kRows = 256;
 
 // sums (lower triangle) += sum_t weights[t] x_t x_t^T over `count` samples.
-void add_tile(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
+void add_products(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
   const ProductKernels<float>& product = float_kernels().f32;
   const size_t panels = (width + product.panel - 1) / product.panel;
   AlignedBuffer<float> packed(panels * product.panel * count);
@@ -52,7 +49,11 @@ void add_tile(const float* x, const float* weights, size_t count, size_t width, 
 
 }  // namespace
 
-Hessian::Hessian(size_t width) : width_(width), sums_(width * width), largest_mean_magnitude_(width) {}
+Hessian::Hessian(size_t width, std::unique_ptr<TileSums> sums)
+    : width_(width),
+      sums_(sums == nullptr ? width * width : 0),
+      elsewhere_(std::move(sums)),
+      largest_mean_magnitude_(width) {}
 
 size_t Hessian::tokens() const {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -63,14 +64,14 @@ void Hessian::add(const float* x, const float* weights, size_t tokens, ThreadPoo
   if (tokens == 0) return;
   std::lock_guard<std::mutex> lock(mutex_);
   observe_magnitudes(x, tokens, pool);
-  const std::vector<float> ones(weights == nullptr ? std::min(tokens, kTile) : 0, 1.0f);
+  const std::vector<float> ones(weights == nullptr ? std::min(tokens, tile) : 0, 1.0f);
   for (size_t first = 0; first < tokens;) {
-    const size_t count = std::min(kTile - pending_, tokens - first);
+    const size_t count = std::min(tile - pending_, tokens - first);
     const float* samples = x + first * width_;
     const float* tile_weights = weights == nullptr ? ones.data() : weights + first;
     first += count;
-    if (count == kTile) {
-      add_tile(samples, tile_weights, kTile, width_, sums_.data(), pool);
+    if (count == tile) {
+      add_tile(samples, tile_weights, tile, pool);
       continue;
     }
     samples_.resize(pending_ * width_);
@@ -78,18 +79,24 @@ void Hessian::add(const float* x, const float* weights, size_t tokens, ThreadPoo
     samples_.insert(samples_.end(), samples, samples + count * width_);
     weights_.insert(weights_.end(), tile_weights, tile_weights + count);
     pending_ += count;
-    if (pending_ < kTile) continue;
-    add_tile(samples_.data(), weights_.data(), kTile, width_, sums_.data(), pool);
+    if (pending_ < tile) continue;
+    add_tile(samples_.data(), weights_.data(), tile, pool);
     pending_ = 0;
   }
   tokens_ += tokens;
+}
+
+void Hessian::add_tile(const float* x, const float* weights, size_t count, ThreadPool& pool) {
+  if (elsewhere_ != nullptr) return elsewhere_->add(x, weights, count);
+  add_products(x, weights, count, width_, sums_.data(), pool);
 }
 
 void Hessian::observe_magnitudes(const float* x, size_t tokens, ThreadPool& pool) {
   pool.parallel_for(width_, kColumns, [&](size_t begin, size_t end) {
     double magnitudes[kColumns] = {};
     for (size_t t = 0; t < tokens; ++t) {
-      for (size_t column = begin; column < end; ++column) magnitudes[column - begin] += std::fabs(x[t * width_ + column]);
+      for (size_t column = begin; column < end; ++column)
+        magnitudes[column - begin] += std::fabs(x[t * width_ + column]);
     }
     for (size_t column = begin; column < end; ++column) {
       double& largest = largest_mean_magnitude_[column];
@@ -98,11 +105,16 @@ void Hessian::observe_magnitudes(const float* x, size_t tokens, ThreadPool& pool
   });
 }
 
-std::vector<double> Hessian::mean(ThreadPool& pool) const {
+std::vector<double> Hessian::mean(ThreadPool& pool) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (tokens_ == 0) throw Error("EMPTY", "the Hessian has no tokens yet: call add() first");
+  if (elsewhere_ != nullptr) {
+    sums_.resize(width_ * width_);
+    elsewhere_->read(sums_.data());
+    elsewhere_.reset();
+  }
   std::vector<double> mean = sums_;
-  if (pending_ > 0) add_tile(samples_.data(), weights_.data(), pending_, width_, mean.data(), pool);
+  if (pending_ > 0) add_products(samples_.data(), weights_.data(), pending_, width_, mean.data(), pool);
   for (size_t i = 0; i < width_; ++i) {
     for (size_t j = 0; j <= i; ++j) {
       mean[i * width_ + j] /= static_cast<double>(tokens_);

@@ -1,14 +1,22 @@
 import { strict as assert } from 'node:assert'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import {
+  Hessian,
   PyramidionError,
   pvq,
   type QuantizedLinear,
   type QuantizeLinearOptions,
+  type QuantizeModelOptions,
   quantizeLinear,
+  quantizeModel,
 } from '../../../dist/index.js'
 import { RandomSource } from '../../../dist/model/random-source.js'
 import { randomNormal } from '../../model/random-normal.js'
-import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated-device.js'
+import { randomTensors, tinyConfig, withCheckpoint } from '../../model/tiny-checkpoint.js'
+import { needSimulatedDevice, valueWithDriver } from './simulated-device.js'
 
 const seed = Math.floor(Math.random() * 2 ** 31)
 const source = new RandomSource(seed)
@@ -60,7 +68,7 @@ describe('codes made on a device', function () {
     await assert.rejects(quantizeLinear(random(128), shape, { ...options, signal }), { code: 'ABORTED' })
   })
 
-  it('need a code with kernels, and are the processor\'s under auto, said once', async () => {
+  it("need a code with kernels, and are the processor's under auto, said once", async () => {
     const shape = { outFeatures: 4, inFeatures: 32 }
     for (const options of [
       { quantizer: pvq({ dimension: 4, pulses: 6, levels: 4 }) },
@@ -80,7 +88,10 @@ describe('codes made on a device', function () {
       })
       assert.deepEqual(layer.tensors(), (await quantizeLinear(weight, shape, options)).tensors())
       assert.equal(warnings.length, 1)
-      assert.match(warnings[0], /^a layer is left to the processor: no CUDA kernel knows groups of (4|16 on the Barnes)/)
+      assert.match(
+        warnings[0],
+        /^a layer is left to the processor: no CUDA kernel knows groups of (4|16 on the Barnes)/,
+      )
     }
   })
 
@@ -101,4 +112,109 @@ describe('codes made on a device', function () {
       assert.equal(length, 64)
     })
   }
+})
+
+describe('moments gathered on a device', function () {
+  this.timeout(60_000)
+  before(async function () {
+    await needSimulatedDevice(this)
+  })
+
+  it("are the processor's, however tokens come, and go on there once they were read", () => {
+    const width = 9
+    const [host, device] = [new Hessian(width), new Hessian(width, { onGpu: true })]
+    for (const tokens of [100, 300, 256, 70]) {
+      const x = random(tokens * width)
+      const weights = tokens === 300 ? random(tokens).map(Math.abs) : undefined
+      for (const hessian of [host, device]) hessian.add(x, tokens, weights)
+      if (tokens === 256) assert.deepEqual(device.mean(), host.mean())
+    }
+    assert.deepEqual(device.mean(), host.mean(), `seed ${seed}`)
+    assert.deepEqual(device.meanMagnitude(), host.meanMagnitude())
+  })
+
+  it('need memory, and a device that works', () => {
+    const gather = `const gather = () => {
+      const hessian = new library.Hessian(16, { onGpu: true })
+      hessian.add(new Float32Array(16 * 512).fill(1), 512)
+      return hessian.mean()[0]
+    }
+    const attempt = async fault => {
+      process.env.MOCK_CUDA_FAIL = fault
+      return (await failure((async () => gather())()))?.code
+    }`
+    assert.deepEqual(
+      valueWithDriver({}, `${gather}\nreport([await attempt('cuMemAlloc_v2=2'), await attempt('none=0'), gather()])`),
+      ['OUT_OF_MEMORY', null, 1],
+    )
+    assert.equal(valueWithDriver({}, `${gather}\nreport(await attempt('cuLaunchKernel=719'))`), 'DEVICE_ERROR')
+  })
+})
+
+const tales = fileURLToPath(new URL('../../../models/tales', import.meta.url))
+
+describe('a model quantized on a device', function () {
+  this.timeout(300_000)
+  // Small: every thread of the device is interpreted.
+  const config = {
+    ...tinyConfig,
+    num_hidden_layers: 1,
+    vocab_size: 2048,
+    hidden_size: 32,
+    intermediate_size: 48,
+    head_dim: 8,
+  }
+  let folder: string
+  let plain: string
+  before(async function () {
+    await needSimulatedDevice(this)
+    folder = await mkdtemp(join(tmpdir(), 'pyramidion-device-'))
+    plain = join(folder, 'plain')
+    await withCheckpoint(config, randomTensors(config, 7), async made => {
+      for (const file of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(tales, file), join(made, file))
+      await cp(made, plain, { recursive: true })
+    })
+  })
+  after(async () => {
+    if (folder !== undefined) await rm(folder, { recursive: true })
+  })
+
+  /** The bytes of all files of a model but the report. */
+  async function quantized(name: string, options: Partial<QuantizeModelOptions>): Promise<Map<string, Buffer>> {
+    const output = join(folder, name)
+    await quantizeModel(plain, { bits: 3, output, report: false, ...options })
+    const files = await readdir(output)
+    return new Map(await Promise.all(files.map(async file => [file, await readFile(join(output, file))] as const)))
+  }
+
+  it('has the bytes that the processor gives it, calibrated too', async () => {
+    const calibration = 'Once upon a time there was a fox who lived in a wood. '.repeat(40)
+    for (const options of [{}, { calibration, calibrationTokens: 300 }] satisfies Partial<QuantizeModelOptions>[]) {
+      const name = options.calibration === undefined ? 'plain' : 'calibrated'
+      const warnings: string[] = []
+      const onWarning = (message: string) => warnings.push(message)
+      const device = await quantized(`${name}-device`, { ...options, device: 'cuda', onWarning })
+      assert.deepEqual(device, await quantized(`${name}-host`, options))
+      // Rows this short may be best in groups of four, which have no kernels.
+      const others = warnings.filter(warning => !/no CUDA kernel knows groups of 4$/.test(warning))
+      assert.deepEqual(others, [])
+      if (name === 'plain') assert.deepEqual(warnings, [])
+    }
+  })
+
+  it('leaves codes without a kernel to the processor, out loud, and refuses baselines', async () => {
+    const warnings: string[] = []
+    const onWarning = (message: string) => warnings.push(message)
+    const options: Partial<QuantizeModelOptions> = { lattice: 'barnes-wall' }
+    const device = await quantized('lattice-device', { ...options, device: 'cuda', onWarning })
+    assert.deepEqual(device, await quantized('lattice-host', options))
+    assert.equal(warnings.length, 1)
+    assert.match(
+      warnings[0],
+      /^model\.\S+ is left to the processor: no CUDA kernel knows groups of 16 on the Barnes-Wall/,
+    )
+    await assert.rejects(quantizeModel(plain, { bits: 3, output: folder, quantizer: 'integer', device: 'cuda' }), {
+      code: 'UNSUPPORTED_FORMAT',
+    })
+  })
 })

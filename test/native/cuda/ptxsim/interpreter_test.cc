@@ -221,6 +221,11 @@ TEST_CASE("mistakes in kernels are reported") {
   SUBCASE("beyond shared memory") { CHECK(run(own_place + "st.shared.u32 [%r1+508], %r0;\n", 32, shared) == 700); }
   SUBCASE("beyond global memory") { CHECK(run("ld.global.u64 %d5, [%d2+8];\n") == 700); }
   SUBCASE("an address that is not aligned") { CHECK(run("ld.global.u64 %d5, [%d2+4];\n") == 716); }
+  SUBCASE("two blocks that write bytes of a word, each its own or the same") {
+    const std::string own_byte = "mov.u32 %r1, %ctaid.x;\nmul.wide.u32 %d5, %r1, 1;\nadd.s64 %d5, %d1, %d5;\n";
+    CHECK(run(own_byte + "st.global.u8 [%d5], %r1;\n", 1, "", 2) == 0);
+    CHECK(run("mov.u32 %r1, %ctaid.x;\nst.global.u8 [%d1], %r1;\n", 1, "", 2) == kHazard);
+  }
   SUBCASE("two blocks that write a word") { CHECK(run("st.global.u64 [%d2], %d0;\n", 32, "", 2) == kHazard); }
   SUBCASE("a shuffle that half of the warp does not reach") {
     CHECK(run("setp.lt.u32 %p1, %r0, 16;\n@%p1 bra OUT;\nshfl.sync.bfly.b32 %r5, %r0, 1, 31, -1;\nOUT:\n") == 719);
