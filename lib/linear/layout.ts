@@ -11,7 +11,7 @@ import type { Activations } from './activations.js'
  * - `compact`: the codes as stored, decoded inside the product; the least memory;
  * - `split`: the same information in bit fields of their own, faster to decode and a little larger; for the integers with groups of 8
  *   or 16 and at most 31 pulses, others are compact;
- * - `expanded`: the pulses themselves, mostly four bits each;
+ * - `expanded`: the pulses themselves, four or five bits each;
  * - `auto`: `expanded` with int8 activations, whose products are done in integers, `compact` otherwise.
  */
 export type Layout = MemoryLayout | 'auto'

@@ -29,7 +29,7 @@ void DecodedSegment::accumulate(size_t first, size_t count, const SegmentTokens&
   for (size_t i = 0; i < count; i += kRows) {
     const size_t part = std::min(kRows, count - i);
     for (size_t row = 0; row < part; ++row) {
-      decode_pulses(first + i + row, rows.pulses.data() + rows.rows[row].pulses, rows.wide_levels(row));
+      decode_pulses(first + i + row, rows.row_pulses(row), rows.wide_levels(row));
     }
     product.accumulate(rows, 0, part, tokens, lanes + i * tokens.count * block_groups);
   }

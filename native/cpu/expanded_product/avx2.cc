@@ -1,8 +1,8 @@
 // Eight groups at once with AVX2, one in each lane: lanes 0 to 7 of all blocks of a row, then lanes 8 to 15.
 //
-// vpmaddubsw multiplies unsigned with signed bytes and adds pairs in 16 bits. With u = p + c as narrow blocks keep
-// pulses (c = 8, 16 for half pulses), what all quads add up to stays within them: 8 * 2 * 15 * 127 and 4 * 2 * 31 * 127
-// are below 2^15. As for AVX-512,
+// vpmaddubsw multiplies unsigned with signed bytes and adds pairs in 16 bits. With u = p + c (c = 8, twice that for
+// half pulses and again for overflows), a few quads add up within them: 2 (2 c - 1) 127 each, below 2^15 for eight
+// quads with c = 8, four with c = 16 and two with c = 32. As for AVX-512,
 //   <p, q> = <u, q> - c sum q,   sum p^2 = <u, u - 2c> + D c^2.
 // Wide pulses are multiplied as <|p|, sign(p) q>, a quad at a time.
 #if defined(__x86_64__)
@@ -31,6 +31,22 @@ struct Pulses {
   __m256i quads[Quads], square;
 };
 
+// The lanes of half a block that are kept; a vector of the whole block has `stride` bytes.
+template <bool Whole>
+struct Lanes {
+  size_t stride;
+  __m256i mask;
+
+  Lanes(size_t count, size_t half)
+      : stride(4 * count),
+        mask(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count) - static_cast<int>(half * half_groups)),
+                                _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0))) {}
+
+  __m256i load_pulses(const uint8_t* pulses) const {
+    return Whole ? load(pulses) : _mm256_maskload_epi32(reinterpret_cast<const int*>(pulses), mask);
+  }
+};
+
 template <int Quads>
 inline void square_offset(Pulses<Quads>& block, int offset) {
   __m256i sum = _mm256_setzero_si256();
@@ -41,20 +57,20 @@ inline void square_offset(Pulses<Quads>& block, int offset) {
   block.square = _mm256_add_epi32(widen(sum), _mm256_set1_epi32(4 * Quads * offset * offset));
 }
 
-template <int Quads>
-inline void read_narrow(const uint8_t* pulses, Pulses<Quads>& block) {
+template <int Quads, class Lanes>
+inline void read_nibbles(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) {
   const __m256i low = _mm256_set1_epi8(15);
   for (int q = 0; q + 1 < Quads; q += 2) {
-    const __m256i both = load(pulses + q / 2 * 64);
+    const __m256i both = lanes.load_pulses(pulses + static_cast<size_t>(q) / 2 * lanes.stride);
     block.quads[q] = _mm256_and_si256(both, low);
     block.quads[q + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
   }
-  square_offset(block, 8);
 }
 
 // Half pulses h + 8: u = 2 (h + 8) + word bit = p + 16. The bits of the first quad follow from the lowest three of the
 // word's number; its next two turn those of quads 1 and 3, and of quads 2 and 3 (core/pvq/reed_muller.h).
-inline void read_halves(const uint8_t* pulses, __m256i first_bits, __m256i tags, Pulses<4>& block) {
+template <class Lanes>
+inline void read_halves(const uint8_t* pulses, Lanes lanes, __m256i first_bits, __m256i tags, Pulses<4>& block) {
   const __m256i even = _mm256_set1_epi8(30), ones = _mm256_set1_epi8(1);
   const __m256i turn1 = _mm256_and_si256(_mm256_srai_epi32(_mm256_slli_epi32(tags, 28), 31), ones);
   const __m256i turn2 = _mm256_and_si256(_mm256_srai_epi32(_mm256_slli_epi32(tags, 27), 31), ones);
@@ -64,18 +80,38 @@ inline void read_halves(const uint8_t* pulses, __m256i first_bits, __m256i tags,
   odd[2] = _mm256_xor_si256(odd[0], turn2);
   odd[3] = _mm256_xor_si256(odd[1], turn2);
   for (int q = 0; q < 4; ++q) {
-    const __m256i both = load(pulses + q / 2 * 64);
+    const __m256i both = lanes.load_pulses(pulses + static_cast<size_t>(q) / 2 * lanes.stride);
     const __m256i doubled = q % 2 == 0 ? _mm256_slli_epi16(both, 1) : _mm256_srli_epi16(both, 3);
     block.quads[q] = _mm256_or_si256(_mm256_and_si256(doubled, even), odd[q]);
   }
-  square_offset(block, 16);
 }
 
+// As for AVX-512: with o = u + offset, an overflow turns the bit 2 offset of o. half: of the 64 bits of a quad.
 template <int Quads>
-inline void read_wide(const uint8_t* pulses, Pulses<Quads>& block) {
+inline const uint8_t* add_overflows(const uint8_t* overflows, uint32_t present, size_t half, int offset,
+                                    Pulses<Quads>& block) {
+  const __m256i raise = _mm256_set1_epi8(static_cast<char>(offset));
+  const __m256i turn = _mm256_set1_epi8(static_cast<char>(2 * offset));
+  const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+  for (int q = 0; q < Quads; ++q) {
+    block.quads[q] = _mm256_add_epi8(block.quads[q], raise);
+    if ((present >> q & 1) == 0) continue;
+    int bits;
+    std::memcpy(&bits, overflows + 4 * half, sizeof(bits));
+    overflows += 8;
+    const __m256i own = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), byte), bit);
+    block.quads[q] = _mm256_xor_si256(block.quads[q], _mm256_and_si256(_mm256_cmpeq_epi8(own, bit), turn));
+  }
+  return overflows;
+}
+
+template <int Quads, class Lanes>
+inline void read_wide(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) {
   block.square = _mm256_setzero_si256();
   for (int q = 0; q < Quads; ++q) {
-    block.quads[q] = _mm256_xor_si256(load(pulses + q * 64), _mm256_set1_epi8(-128));
+    const __m256i kept = lanes.load_pulses(pulses + static_cast<size_t>(q) * lanes.stride);
+    block.quads[q] = _mm256_xor_si256(kept, _mm256_set1_epi8(-128));
     const __m256i magnitude = _mm256_abs_epi8(block.quads[q]);
     block.square = _mm256_add_epi32(block.square, widen(_mm256_maddubs_epi16(magnitude, magnitude)));
   }
@@ -97,14 +133,18 @@ inline __m256i read_tags(const uint8_t* tags, int bits, size_t half) {
 }
 
 // x: the tokens' inputs of the half block; correction: -8 times their sums.
-template <int Quads>
-inline __m256i dot_narrow(const Pulses<Quads>& block, const int8_t* x, const int32_t* correction, bool doubled) {
-  __m256i sum = _mm256_maddubs_epi16(block.quads[0], load(x));
-  for (int q = 1; q < Quads; ++q) {
-    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(block.quads[q], load(x + q * 64)));
+template <int OffsetLog2, int Quads>
+inline __m256i dot_narrow(const Pulses<Quads>& block, const int8_t* x, const int32_t* correction) {
+  constexpr int together = 8 >> (OffsetLog2 - 3);
+  __m256i dot = _mm256_slli_epi32(load(correction), OffsetLog2 - 3);
+  for (int first = 0; first < Quads; first += together) {
+    __m256i sum = _mm256_maddubs_epi16(block.quads[first], load(x + first * 64));
+    for (int q = first + 1; q < first + together && q < Quads; ++q) {
+      sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(block.quads[q], load(x + q * 64)));
+    }
+    dot = _mm256_add_epi32(dot, widen(sum));
   }
-  const __m256i offset = load(correction);
-  return _mm256_add_epi32(widen(sum), doubled ? _mm256_add_epi32(offset, offset) : offset);
+  return dot;
 }
 
 template <int Quads>
@@ -117,53 +157,95 @@ inline __m256i dot_wide(const Pulses<Quads>& block, const int8_t* x) {
   return sum;
 }
 
-// One half of a row with Tokens tokens; lanes: those of the half.
-template <int Quads, bool Words, int Tokens>
-inline void accumulate_half(const ExpandedRows& rows, size_t row, size_t half, __m256i first_bits,
-                            const SegmentTokens& tokens, float* lanes) {
-  const uint8_t* pulses = rows.pulses.data() + rows.rows[row].pulses + half * 32;
-  const uint8_t* row_tags = rows.row_tags(row);
-  const uint32_t* wide = rows.wide_blocks.data() + rows.rows[row].wide_blocks;
-  const uint32_t* const wide_end = rows.wide_blocks.data() + rows.rows[row + 1].wide_blocks;
-  const __m256i stride = _mm256_set1_epi32(static_cast<int>(rows.factors->stride));
-  __m256 sums[Tokens];
-  for (int t = 0; t < Tokens; ++t) sums[t] = _mm256_loadu_ps(lanes + static_cast<size_t>(t) * block_groups);
-  for (size_t b = 0; b < rows.blocks; ++b, row_tags += rows.tag_bytes()) {
-    const __m256i tags = read_tags(row_tags, rows.tag_bits, half);
-    const bool in_list = wide != wide_end && *wide == b;
-    const bool is_wide = Quads == 1 || rows.all_wide || in_list;
-    wide += in_list ? 1 : 0;
-    Pulses<Quads> block;
-    if (is_wide) {
-      read_wide(pulses, block);
-    } else if constexpr (Words) {
-      read_halves(pulses, first_bits, tags, block);
+// Goes through one half of all blocks of a row.
+template <class Shape, int Tokens>
+class HalfProduct {
+ public:
+  static constexpr int quads = Shape::quads;
+
+  HalfProduct(const ExpandedRows& rows, size_t row, size_t half, __m256i first_bits, const SegmentTokens& tokens)
+      : rows_(rows),
+        half_(half),
+        first_bits_(first_bits),
+        tokens_(tokens),
+        pulses_(rows.row_pulses(row)),
+        tags_(rows.row_tags(row)),
+        forms_(rows.row_forms(row)) {}
+
+  template <bool Whole>
+  void add_block(size_t b, size_t count, __m256 (&sums)[Tokens]) {
+    constexpr int offset_log2 = Shape::words ? 4 : 3;
+    const Lanes<Whole> lanes(count, half_);
+    const __m256i tags = read_tags(tags_, rows_.tag_bits, half_);
+    tags_ += rows_.tag_bytes();
+    const uint8_t form = quads == 1 || forms_ == nullptr ? ExpandedRows::wide : forms_[b];
+    const bool overflows = form != 0;
+    Pulses<quads> block;
+    const uint8_t* own = pulses_ + 32 * half_;
+    if (form == ExpandedRows::wide) {
+      read_wide(own, lanes, block);
+      pulses_ += quads * lanes.stride;
     } else {
-      read_narrow(pulses, block);
+      if constexpr (Shape::words) {
+        read_halves(own, lanes, first_bits_, tags, block);
+      } else {
+        read_nibbles(own, lanes, block);
+      }
+      pulses_ += quads / 2 * lanes.stride;
+      if (overflows) pulses_ = add_overflows(pulses_, form, half_, 1 << offset_log2, block);
+      square_offset(block, (overflows ? 2 : 1) << offset_log2);
     }
-    pulses += is_wide ? Quads * 64 : Quads * 32;
-    const __m256i level = Words ? _mm256_srli_epi32(tags, 5) : tags;
+    // Lanes beyond the row have no inputs: any norm of the table will do.
+    if (!Whole) block.square = _mm256_and_si256(block.square, lanes.mask);
+    const __m256i level = Shape::words ? _mm256_srli_epi32(tags, 5) : tags;
+    const __m256i stride = _mm256_set1_epi32(static_cast<int>(rows_.factors->stride));
     const __m256i place = _mm256_add_epi32(_mm256_mullo_epi32(level, stride), block.square);
-    const __m256 factor = _mm256_i32gather_ps(rows.factors->values.data(), place, 4);
+    const __m256 factor = _mm256_i32gather_ps(rows_.factors->values.data(), place, 4);
     for (int t = 0; t < Tokens; ++t) {
-      const int8_t* x = tokens.values + static_cast<size_t>(t) * tokens.value_stride + b * Quads * 64 + half * 32;
-      const int32_t* correction = tokens.corrections + static_cast<size_t>(t) * tokens.correction_stride +
-                                  b * block_groups + half * half_groups;
-      const __m256i dot = is_wide ? dot_wide(block, x) : dot_narrow(block, x, correction, Words);
+      const int8_t* x = tokens_.values + static_cast<size_t>(t) * tokens_.value_stride + b * quads * 64 + half_ * 32;
+      const int32_t* correction = tokens_.corrections + static_cast<size_t>(t) * tokens_.correction_stride +
+                                  b * block_groups + half_ * half_groups;
+      __m256i dot;
+      if (form == ExpandedRows::wide) {
+        dot = dot_wide(block, x);
+      } else if (overflows) {
+        dot = dot_narrow<offset_log2 + 1>(block, x, correction);
+      } else {
+        dot = dot_narrow<offset_log2>(block, x, correction);
+      }
       sums[t] = _mm256_add_ps(sums[t], _mm256_mul_ps(_mm256_cvtepi32_ps(dot), factor));
     }
   }
+
+ private:
+  const ExpandedRows& rows_;
+  size_t half_;
+  __m256i first_bits_;
+  const SegmentTokens& tokens_;
+  const uint8_t *pulses_, *tags_, *forms_;
+};
+
+// One half of a row with Tokens tokens; lanes: those of the half.
+template <class Shape, int Tokens>
+inline void accumulate_half(const ExpandedRows& rows, size_t row, size_t half, __m256i first_bits,
+                            const SegmentTokens& tokens, float* lanes) {
+  HalfProduct<Shape, Tokens> product(rows, row, half, first_bits, tokens);
+  const size_t whole = rows.last_lanes == block_groups ? rows.blocks : rows.blocks - 1;
+  __m256 sums[Tokens];
+  for (int t = 0; t < Tokens; ++t) sums[t] = _mm256_loadu_ps(lanes + static_cast<size_t>(t) * block_groups);
+  for (size_t b = 0; b < whole; ++b) product.template add_block<true>(b, block_groups, sums);
+  if (whole < rows.blocks) product.template add_block<false>(whole, rows.last_lanes, sums);
   for (int t = 0; t < Tokens; ++t) _mm256_storeu_ps(lanes + static_cast<size_t>(t) * block_groups, sums[t]);
 }
 
-template <int Quads, bool Words>
+template <class Shape>
 void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
   static const WordBits bits;
   const __m256i first_bits = load(bits.quads[0]);
   const auto with = [&](auto group, size_t t) {
     for (size_t row = 0; row < count; ++row) {
       for (size_t half = 0; half < 2; ++half) {
-        accumulate_half<Quads, Words, decltype(group)::value>(
+        accumulate_half<Shape, decltype(group)::value>(
             rows, first + row, half, first_bits, tokens.slice(t, decltype(group)::value),
             lanes + (row * tokens.count + t) * block_groups + half * half_groups);
       }
@@ -175,10 +257,7 @@ void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, cons
 }
 
 void accumulate(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
-  with_shape(rows, [&](auto shape) {
-    using Shape = decltype(shape);
-    accumulate_shape<Shape::quads, Shape::words>(rows, first, count, tokens, lanes);
-  });
+  with_shape(rows, [&](auto shape) { accumulate_shape<decltype(shape)>(rows, first, count, tokens, lanes); });
 }
 
 }  // namespace

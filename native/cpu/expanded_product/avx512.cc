@@ -34,10 +34,9 @@ void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, con
     __m512 sums[Tokens];
     for (int t = 0; t < Tokens; ++t) sums[t] = _mm512_loadu_ps(lanes + static_cast<size_t>(t) * block_groups);
     for (size_t b = 0; b < rows.blocks; ++b) {
-      Pulses<Quads> block;
-      __m512 factor;
-      const int offset = cursor.read(rows, factors, b, block, factor);
-      multiply(block, offset - 3, factor, tokens, b, sums);
+      cursor.next(rows, factors, b, [&](const Pulses<Quads>& block, __m512 factor, auto offset) {
+        multiply(block, offset - 3, factor, tokens, b, sums);
+      });
     }
     for (int t = 0; t < Tokens; ++t) _mm512_storeu_ps(lanes + static_cast<size_t>(t) * block_groups, sums[t]);
   }

@@ -1,8 +1,8 @@
 // Reads the blocks of expanded rows with AVX-512 (F, BW, DQ, VL, VNNI), 16 groups at once, one in each lane. vpdpbusd
 // multiplies unsigned with signed bytes, so pulses are kept and used with an offset: with u = p + c,
 //   <p, q> = <u, q> - c sum q        (the tokens come with -8 sum q),
-//   sum p^2 = <u, u - 2c> + D c^2    (u - 2c fits a signed byte for c = 8 and 16; wide pulses, c = 128, are squared as
-//   |p|).
+//   sum p^2 = <u, u - 2c> + D c^2    (u - 2c fits a signed byte for c = 8, 16 and 32; wide pulses, c = 128, are squared
+//   as |p|).
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
@@ -13,6 +13,7 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "core/pvq/expanded_rows.h"
 #include "cpu/expanded_product/word_bits.h"
@@ -32,45 +33,6 @@ inline void square_offset(Pulses<Quads>& block, int offset) {
   for (int q = 0; q < Quads; ++q) {
     const __m512i shifted = _mm512_sub_epi8(block.u[q], _mm512_set1_epi8(static_cast<char>(2 * offset)));
     block.square = _mm512_dpbusd_epi32(block.square, block.u[q], shifted);
-  }
-}
-
-template <int Quads>
-inline void read_narrow(const uint8_t* pulses, Pulses<Quads>& block) {
-  const __m512i low = _mm512_set1_epi8(15);
-  for (int q = 0; q < Quads; q += 2) {
-    const __m512i both = _mm512_load_si512(pulses + q / 2 * 64);
-    block.u[q] = _mm512_and_si512(both, low);
-    block.u[q + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-  }
-  square_offset(block, 8);
-}
-
-// Half pulses h + 8: u = 2 (h + 8) + word bit = p + 16. The low five bits of a tag are the word.
-template <int Quads>
-inline void read_halves(const uint8_t* pulses, const WordBits& bits, __m512i tags, Pulses<Quads>& block) {
-  const __m512i even = _mm512_set1_epi8(30);
-  for (int q = 0; q < Quads; q += 2) {
-    const __m512i both = _mm512_load_si512(pulses + q / 2 * 64);
-    const __m512i doubled[2] = {_mm512_slli_epi16(both, 1), _mm512_srli_epi16(both, 3)};
-    for (int half = 0; half < 2; ++half) {
-      const uint32_t* table = bits.quads[(q + half) % 4];
-      const __m512i odd = _mm512_permutex2var_epi32(_mm512_load_si512(table), tags, _mm512_load_si512(table + 16));
-      // (doubled & even) | odd
-      block.u[q + half] = _mm512_ternarylogic_epi32(doubled[half], even, odd, 0xea);
-    }
-  }
-  square_offset(block, 16);
-}
-
-template <int Quads>
-inline void read_wide(const uint8_t* pulses, Pulses<Quads>& block) {
-  const __m512i sign = _mm512_set1_epi8(-128);
-  block.square = _mm512_setzero_si512();
-  for (int q = 0; q < Quads; ++q) {
-    block.u[q] = _mm512_load_si512(pulses + q * 64);
-    const __m512i magnitude = _mm512_abs_epi8(_mm512_xor_si512(block.u[q], sign));
-    block.square = _mm512_dpbusd_epi32(block.square, magnitude, magnitude);
   }
 }
 
@@ -101,6 +63,9 @@ class FactorReader {
     for (int i = 0; i < 4; ++i) inverse_norms_[i] = _mm512_load_ps(factors.inverse_norms + 16 * i);
   }
 
+  // The least squared norm of a point.
+  __m512i least_square() const { return first_; }
+
   __m512 read(__m512i level, __m512i square) const {
     const __m512i usual = _mm512_srlv_epi32(_mm512_sub_epi32(square, first_), shift_);
     if (few_ && _mm512_cmpge_epu32_mask(usual, _mm512_set1_epi32(GroupFactors::usual_norms)) == 0) {
@@ -121,43 +86,129 @@ class FactorReader {
   __m512i first_, shift_;
 };
 
+// Whole: all lanes of a block are kept; otherwise the first `count`, and a vector has 4 count bytes.
+template <bool Whole>
+struct Lanes {
+  size_t bytes;
+  __mmask16 mask;
+
+  explicit Lanes(size_t count) : bytes(4 * count), mask(static_cast<__mmask16>((1u << count) - 1)) {}
+
+  __m512i load(const uint8_t* pulses) const {
+    return Whole ? _mm512_loadu_si512(pulses) : _mm512_maskz_loadu_epi32(mask, pulses);
+  }
+
+  // Lanes beyond the row have no inputs: any norm will do there, and this one needs no table.
+  __m512i known(__m512i square, const FactorReader& factors) const {
+    return Whole ? square : _mm512_mask_mov_epi32(factors.least_square(), mask, square);
+  }
+};
+
+template <int Quads, class Lanes>
+inline void read_nibbles(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) {
+  const __m512i low = _mm512_set1_epi8(15);
+  for (int q = 0; q < Quads; q += 2) {
+    const __m512i both = lanes.load(pulses + static_cast<size_t>(q) / 2 * lanes.bytes);
+    block.u[q] = _mm512_and_si512(both, low);
+    block.u[q + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+  }
+}
+
+// Half pulses h + 8: u = 2 (h + 8) + word bit = p + 16. The low five bits of a tag are the word.
+template <int Quads, class Lanes>
+inline void read_halves(const uint8_t* pulses, Lanes lanes, const WordBits& bits, __m512i tags, Pulses<Quads>& block) {
+  const __m512i even = _mm512_set1_epi8(30);
+  for (int q = 0; q < Quads; q += 2) {
+    const __m512i both = lanes.load(pulses + static_cast<size_t>(q) / 2 * lanes.bytes);
+    const __m512i doubled[2] = {_mm512_slli_epi16(both, 1), _mm512_srli_epi16(both, 3)};
+    for (int half = 0; half < 2; ++half) {
+      const uint32_t* table = bits.quads[(q + half) % 4];
+      const __m512i odd = _mm512_permutex2var_epi32(_mm512_load_si512(table), tags, _mm512_load_si512(table + 16));
+      // (doubled & even) | odd
+      block.u[q + half] = _mm512_ternarylogic_epi32(doubled[half], even, odd, 0xea);
+    }
+  }
+}
+
+// Doubles the range of pulses kept modulo 2 offset: with o = u + offset, an overflow turns the bit 2 offset of o.
+// Returns the end of the overflows. The bits of all quads are there after one load that leaves those without overflow
+// zero.
+template <int Quads>
+inline const uint8_t* add_overflows(const uint8_t* overflows, uint32_t form, int offset, Pulses<Quads>& block) {
+  alignas(64) uint64_t quads[8];
+  _mm512_store_si512(quads, _mm512_maskz_expandloadu_epi64(static_cast<__mmask8>(form), overflows));
+  const __m512i turn = _mm512_set1_epi8(static_cast<char>(2 * offset));
+  for (int q = 0; q < Quads; ++q) {
+    const __m512i raised = _mm512_add_epi8(block.u[q], _mm512_set1_epi8(static_cast<char>(offset)));
+    block.u[q] = _mm512_xor_si512(raised, _mm512_maskz_mov_epi8(quads[q], turn));
+  }
+  return overflows + 8 * __builtin_popcount(form);
+}
+
+template <int Quads, class Lanes>
+inline void read_wide(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) {
+  const __m512i sign = _mm512_set1_epi8(-128);
+  block.square = _mm512_setzero_si512();
+  for (int q = 0; q < Quads; ++q) {
+    block.u[q] = lanes.load(pulses + static_cast<size_t>(q) * lanes.bytes);
+    const __m512i magnitude = _mm512_abs_epi8(_mm512_xor_si512(block.u[q], sign));
+    block.square = _mm512_dpbusd_epi32(block.square, magnitude, magnitude);
+  }
+}
+
 // The blocks of a row one after the other.
 template <int Quads, bool Words>
 class BlockCursor {
  public:
   BlockCursor(const ExpandedRows& rows, size_t row)
-      : pulses_(rows.pulses.data() + rows.rows[row].pulses),
-        tags_(rows.row_tags(row)),
-        wide_(rows.wide_blocks.data() + rows.rows[row].wide_blocks),
-        wide_end_(rows.wide_blocks.data() + rows.rows[row + 1].wide_blocks) {}
+      : pulses_(rows.row_pulses(row)), tags_(rows.row_tags(row)), forms_(rows.row_forms(row)) {}
 
-  // Block b, which is the next, into `block` and `factor`. Returns log2 of its pulses' offset: 3, 4 or 7.
-  int read(const ExpandedRows& rows, const FactorReader& factors, size_t b, Pulses<Quads>& block, __m512& factor) {
-    static const WordBits bits;
-    const __m512i tags = read_tags(tags_, rows.tag_bits);
-    tags_ += rows.tag_bytes();
-    const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;
-    const bool in_list = wide_ != wide_end_ && *wide_ == b;
-    if (Quads == 1 || rows.all_wide || in_list) {
-      wide_ += in_list ? 1 : 0;
-      read_wide(pulses_, block);
-      pulses_ += Quads * 64;
-      factor = factors.read(levels, block.square);
-      return 7;
+  // use(block, factor, std::integral_constant<int, log2 of the pulses' offset>) for block b, which is the next.
+  template <class Use>
+  inline __attribute__((always_inline)) void next(const ExpandedRows& rows, const FactorReader& factors, size_t b,
+                                                  const Use& use) {
+    const size_t count = rows.lanes(b);
+    if (count == block_groups) {
+      next_lanes(Lanes<true>(count), rows, factors, b, use);
+    } else {
+      next_lanes(Lanes<false>(count), rows, factors, b, use);
     }
-    if constexpr (Words) {
-      read_halves(pulses_, bits, tags, block);
-    } else if constexpr (Quads > 1) {
-      read_narrow(pulses_, block);
-    }
-    pulses_ += Quads * 32;
-    factor = factors.read(levels, block.square);
-    return Words ? 4 : 3;
   }
 
  private:
-  const uint8_t *pulses_, *tags_;
-  const uint32_t *wide_, *wide_end_;
+  template <class Lanes, class Use>
+  inline __attribute__((always_inline)) void next_lanes(Lanes lanes, const ExpandedRows& rows,
+                                                        const FactorReader& factors, size_t b, const Use& use) {
+    static const WordBits bits;
+    constexpr int offset_log2 = Words ? 4 : 3;
+    const __m512i tags = read_tags(tags_, rows.tag_bits);
+    tags_ += rows.tag_bytes();
+    const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;
+    const uint8_t form = Quads == 1 || forms_ == nullptr ? ExpandedRows::wide : forms_[b];
+    Pulses<Quads> block;
+    if (form == ExpandedRows::wide) {
+      read_wide(pulses_, lanes, block);
+      pulses_ += Quads * lanes.bytes;
+      return use(block, factors.read(levels, lanes.known(block.square, factors)), std::integral_constant<int, 7>());
+    }
+    if constexpr (Words) {
+      read_halves(pulses_, lanes, bits, tags, block);
+    } else if constexpr (Quads > 1) {
+      read_nibbles(pulses_, lanes, block);
+    }
+    pulses_ += Quads / 2 * lanes.bytes;
+    if (form == 0) {
+      square_offset(block, 1 << offset_log2);
+      return use(block, factors.read(levels, lanes.known(block.square, factors)),
+                 std::integral_constant<int, offset_log2>());
+    }
+    pulses_ = add_overflows(pulses_, form, 1 << offset_log2, block);
+    square_offset(block, 2 << offset_log2);
+    use(block, factors.read(levels, lanes.known(block.square, factors)),
+        std::integral_constant<int, offset_log2 + 1>());
+  }
+
+  const uint8_t *pulses_, *tags_, *forms_;
 };
 
 }  // namespace

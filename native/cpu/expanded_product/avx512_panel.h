@@ -31,12 +31,11 @@ struct PanelShape {
 template <int Quads, bool Words>
 inline void expand_block(const ExpandedRows& rows, const FactorReader& factors, BlockCursor<Quads, Words>& cursor,
                          size_t b, uint8_t* to) {
-  Pulses<Quads> block;
-  __m512 factor;
-  const int offset = 1 << cursor.read(rows, factors, b, block, factor);
-  const __m512i more = _mm512_set1_epi8(static_cast<char>(128 - offset));
-  for (int q = 0; q < Quads; ++q) _mm512_store_si512(to + q * 64, _mm512_add_epi8(block.u[q], more));
-  _mm512_store_ps(to + Quads * 64, factor);
+  cursor.next(rows, factors, b, [to](const Pulses<Quads>& block, __m512 factor, auto offset) {
+    const __m512i more = _mm512_set1_epi8(static_cast<char>(128 - (1 << offset)));
+    for (int q = 0; q < Quads; ++q) _mm512_store_si512(to + q * 64, _mm512_add_epi8(block.u[q], more));
+    _mm512_store_ps(to + Quads * 64, factor);
+  });
 }
 
 // `blocks` blocks of a tile of rows with the first Tokens tokens; lanes of a row are row_lanes apart.

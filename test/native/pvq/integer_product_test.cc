@@ -102,6 +102,8 @@ TEST_CASE("integer products agree with the reference, bit for bit among memory l
                            {16, 11, 3},
                            {16, 24, 7},
                            {16, 32, 17},
+                           {16, 29, 7},
+                           {16, 34, 12},
                            {16, 49, 14},
                            {32, 8, 200},
                            {32, 21, 4},
@@ -109,6 +111,7 @@ TEST_CASE("integer products agree with the reference, bit for bit among memory l
                            {16, 28, 5, barnes_wall},
                            {16, 40, 8, barnes_wall},
                            {16, 40, 9, barnes_wall},
+                           {16, 58, 9, barnes_wall},
                            {16, 82, 14, barnes_wall}}) {
     for (size_t columns : {1, 9, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
