@@ -4,10 +4,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/calibrated/guided_band.h"
 #include "core/error.h"
 #include "core/linalg/cholesky.h"
-#include "core/matrix/half.h"
-#include "core/pvq/bit_stream.h"
 
 namespace pyramidion {
 namespace {
@@ -47,6 +46,18 @@ std::vector<double> diagonal_block(const std::vector<double>& matrix, size_t col
   return block;
 }
 
+// Floats from one row of a coupling matrix to the next: whole cache lines, an odd number of them, so that tiles of
+// columns do not fall into the same few sets of a cache.
+size_t coupling_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
+
+// Rows that are rounded at once: so many that a product reads the coupling matrix seldom, where there are enough for
+// all threads.
+size_t rows_of_band(size_t rows, size_t lanes, size_t threads) {
+  constexpr size_t most = 64;
+  const size_t share = (rows + threads - 1) / threads;
+  return std::min(most, (share + lanes - 1) / lanes * lanes);
+}
+
 }  // namespace
 
 GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> shared_layout,
@@ -57,8 +68,8 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
   double mean = 0;
   for (size_t i = 0; i < given; ++i) mean += hessian[i * given + i] / static_cast<double>(given);
   if (!std::isfinite(mean) || mean < 0) throw Error("NOT_FINITE", "hessian must be finite with a positive diagonal");
-  // Rounding is the same under any multiple of H; with a mean diagonal near one its floats neither overflow nor vanish, and
-  // by a power of two nothing else changes.
+  // Rounding is the same under any multiple of H; with a mean diagonal near one its floats neither overflow nor vanish,
+  // and by a power of two nothing else changes.
   const double factor_of_two = mean > 0 ? std::exp2(-std::floor(std::log2(mean))) : 1;
   // Inputs that are always zero make every rounding equally good.
   const double ridge = mean > 0 ? options.ridge * mean * factor_of_two : 1;
@@ -107,180 +118,73 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
   cholesky(upper.data(), n, pool);
   std::reverse(upper.begin(), upper.end());
 
-  hessian_ = to_floats(hessian, 1);
-  factor_ = to_floats(upper, 1);
+  stride_ = coupling_stride(n);
+  hessian_.emplace(n * stride_);
+  factor_.emplace(n * stride_);
   size_t first = 0;
   for (const Group& group : groups_) {
     const PvqCode& code = layout_->codes[group.segment];
     const size_t d = code.dimension;
+    float* hessian_rows = hessian_->data() + first * stride_;
+    float* factor_rows = factor_->data() + first * stride_;
+    for (size_t i = 0; i < d; ++i) {
+      for (size_t j = 0; j < n; ++j) {
+        hessian_rows[i * stride_ + j] = static_cast<float>(hessian[(first + i) * n + j]);
+        factor_rows[i * stride_ + j] =
+            static_cast<float>(j < first ? upper[j * n + first + i] : upper[(first + i) * n + j]);
+      }
+    }
     const auto add = [&](std::vector<GuidedGroup>& sweep, const std::vector<double>& metric,
-                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled,
-                         size_t coupled) {
+                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled) {
       double mean = 0;
       for (size_t i = 0; i < d; ++i) mean += metric[i * d + i] / static_cast<double>(d);
       blocks_.push_back(to_floats(metric, 1 / mean));
       const float* metric_data = blocks_.back().data();
       blocks_.push_back(to_floats(inverse, 1));
-      sweep.push_back({code.pyramid(), code.levels.data(), code.levels.size(), metric_data,
-                       blocks_.back().data(), coupling, n, first_coupled, coupled});
+      sweep.push_back({code.pyramid(), code.levels.data(), code.levels.size(), metric_data, blocks_.back().data(),
+                       coupling, stride_, first_coupled, n - first_coupled});
     };
     const std::vector<double> r = diagonal_block(upper, n, first, d), h = diagonal_block(hessian, n, first, d);
-    std::vector<double> rr(d * d, 0);
+    std::vector<double> rr(d * d, 0), transposed(d * d);
     for (size_t i = 0; i < d; ++i) {
       for (size_t j = 0; j < d; ++j) {
         for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
+        transposed[i * d + j] = r[j * d + i];
       }
     }
-    add(feedback_, rr, inverse_of(r, d), factor_.data() + first * n + first + d, first + d,
-        options_.feedback ? n - first - d : 0);
-    add(descent_, h, inverse_of(h, d), hessian_.data() + first * n, 0, n);
+    add(feedback_, rr, inverse_of(r, d), factor_rows + first, first);
+    add(descent_, h, inverse_of(h, d), hessian_rows, 0);
+
+    GuidedGroup before = descent_.back(), own = descent_.back();
+    before.coupling = factor_rows;
+    before.coupled_columns = first;
+    before_.push_back(before);
+    blocks_.push_back(to_floats(transposed, 1));
+    own.coupling = blocks_.back().data();
+    own.coupling_stride = own.coupled_columns = d;
+    own.first_coupled = first;
+    own_.push_back(own);
     first += d;
   }
+  independent_ = feedback_;
+  for (GuidedGroup& group : independent_) group.coupled_columns = 0;
 }
-
-// The rows of one vector's lanes.
-class GuidedPlan::Block {
- public:
-  Block(const GuidedPlan& plan, const GuidedKernel& kernel)
-      : plan_(plan),
-        kernel_(kernel),
-        lanes_(kernel.lanes),
-        targets_(plan.columns_ * lanes_),
-        differences_(plan.columns_ * lanes_),
-        accumulators_(plan.columns_ * lanes_),
-        products_(plan.columns_ * lanes_),
-        scales_(lanes_, 1.0f),
-        points_(plan.columns_ * lanes_),
-        levels_(plan.groups_.size() * lanes_),
-        empty_(lanes_, true) {}
-
-  // The weights of a lane; lanes that are given none stay empty.
-  void load(size_t lane, const float* values) {
-    // A copy, because JavaScript may write to the original meanwhile; what is checked here is what is encoded.
-    row_.assign(values, values + plan_.layout_->columns);
-    const double norm = root_mean_square(row_.data(), row_.size());
-    if (!(norm <= largest_row_scale)) throw Error("INVALID_ARGUMENT", "values must not change while they are encoded");
-    const float scale = half_to_float(float_to_half(static_cast<float>(norm)));
-    empty_[lane] = !(scale > 0);
-    scales_[lane] = empty_[lane] ? 1 : scale;
-    float* target = targets_.data() + lane;
-    for (const Group& group : plan_.groups_) {
-      const size_t d = plan_.layout_->codes[group.segment].dimension;
-      const float* from = row_.data() + group.first_column;
-      for (size_t i = 0; i < group.columns; ++i) target[i * lanes_] = empty_[lane] ? 0 : from[i];
-      // As the plain encoder pads: with what gives the group the usual gain.
-      for (size_t i = group.columns; i < d; ++i) target[i * lanes_] = row_.size() >= d && !empty_[lane] ? scale : 0;
-      target += d * lanes_;
-    }
-  }
-
-  // Moves a lane's target away from its weights; shift: a value a column, in rounding order.
-  void shift_target(size_t lane, const float* shift) {
-    if (empty_[lane]) return;
-    for (size_t i = 0; i < plan_.columns_; ++i) targets_[i * lanes_ + lane] += shift[i];
-  }
-
-  // The target minus what it was rounded to, in the form of shift_target.
-  void read_difference(size_t lane, float* difference) const {
-    for (size_t i = 0; i < plan_.columns_; ++i) difference[i] = empty_[lane] ? 0 : differences_[i * lanes_ + lane];
-  }
-
-  void round_with_feedback() {
-    kernel_.sweep(plan_.feedback_.data(), plan_.groups_.size(), plan_.options_.moves, true, rows());
-  }
-
-  // Sweeps of coordinate descent, and the row scales that suit their results.
-  void descend(int sweeps) {
-    const size_t groups = plan_.groups_.size();
-    std::fill(products_.begin(), products_.end(), 0.0f);
-    kernel_.accumulate(plan_.descent_.data(), groups, targets_.data(), products_.data());
-    std::fill(accumulators_.begin(), accumulators_.end(), 0.0f);
-    kernel_.accumulate(plan_.descent_.data(), groups, differences_.data(), accumulators_.data());
-    for (int sweep = 0; sweep < sweeps; ++sweep) {
-      refit_scales();
-      kernel_.sweep(plan_.descent_.data(), groups, plan_.options_.moves, false, rows());
-    }
-    refit_scales();
-  }
-
-  // The scale of least error for the points and levels at hand. With q = s v, d = w - s v, r = H d kept in the accumulators
-  // and H w in the products:  s' = s + v'r / v'Hv,  s Hv = Hw - r.
-  void refit_scales() {
-    for (size_t lane = 0; lane < lanes_; ++lane) {
-      if (empty_[lane]) continue;
-      double linear = 0, square = 0;
-      for (size_t i = lane; i < targets_.size(); i += lanes_) {
-        const double q = static_cast<double>(targets_[i]) - differences_[i];
-        linear += q * accumulators_[i];
-        square += q * (static_cast<double>(products_[i]) - accumulators_[i]);
-      }
-      if (!(square > 0)) continue;
-      const float scale = half_to_float(float_to_half(static_cast<float>(scales_[lane] * (1 + linear / square))));
-      if (!(scale > 0) || !std::isfinite(scale)) continue;
-      const float change = scale / scales_[lane] - 1;
-      for (size_t i = lane; i < targets_.size(); i += lanes_) {
-        differences_[i] -= change * (targets_[i] - differences_[i]);
-        accumulators_[i] -= change * (products_[i] - accumulators_[i]);
-      }
-      scales_[lane] = scale;
-    }
-  }
-
-  // A row of zeros gets scale zero and codes of zero.
-  void write(size_t lane, uint8_t* bytes, uint16_t* row_scale) {
-    *row_scale = empty_[lane] ? 0 : float_to_half(scales_[lane]);
-    const PvqLayout& layout = *plan_.layout_;
-    codes_.resize(layout.codes.size());
-    for (size_t s = 0; s < codes_.size(); ++s) codes_[s].assign(layout.codes[s].groups, 0);
-    const int16_t* points = points_.data() + lane;
-    for (size_t g = 0; !empty_[lane] && g < plan_.groups_.size(); ++g) {
-      const Group& group = plan_.groups_[g];
-      const PvqCode& code = layout.codes[group.segment];
-      int16_t point[PyramidCounts::max_dimension];
-      for (int i = 0; i < code.dimension; ++i) point[i] = points[i * lanes_];
-      points += code.dimension * lanes_;
-      codes_[group.segment][group.number] =
-          levels_[g * lanes_ + lane] * code.count() + code.points->index_of(point);
-    }
-    for (size_t s = 0; s < codes_.size(); ++s) {
-      pack_codes(codes_[s].data(), codes_[s].size(), layout.codes[s].bits, bytes);
-      bytes += layout.codes[s].bytes;
-    }
-  }
-
- private:
-  GuidedRows rows() {
-    return {targets_.data(), differences_.data(), accumulators_.data(), scales_.data(), points_.data(), levels_.data()};
-  }
-
-  const GuidedPlan& plan_;
-  const GuidedKernel& kernel_;
-  size_t lanes_;
-  // As GuidedRows has them; products_ is H w.
-  std::vector<float> targets_, differences_, accumulators_, products_, scales_;
-  std::vector<float> row_;
-  std::vector<int16_t> points_;
-  std::vector<uint16_t> levels_;
-  std::vector<bool> empty_;
-  std::vector<std::vector<uint64_t>> codes_;
-};
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                            const GuidedKernel& kernel) const {
   const size_t columns = layout_->columns;
   check_row_values(values, rows, columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
-  const size_t blocks = (rows + kernel.lanes - 1) / kernel.lanes;
-  pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {
+  const size_t band_rows = rows_of_band(rows, kernel.lanes, pool.size());
+  pool.parallel_for((rows + band_rows - 1) / band_rows, 1, [&](size_t begin, size_t end) {
     for (size_t b = begin; b < end; ++b) {
       control.check();
-      const size_t first = b * kernel.lanes, count = std::min(kernel.lanes, rows - first);
-      Block block(*this, kernel);
-      for (size_t lane = 0; lane < count; ++lane) block.load(lane, values + (first + lane) * columns);
-      block.round_with_feedback();
-      block.descend(options_.sweeps);
-      for (size_t lane = 0; lane < count; ++lane) {
-        block.write(lane, result.codes.data() + (first + lane) * layout_->row_bytes, &result.row_scale[first + lane]);
+      const size_t first = b * band_rows, count = std::min(band_rows, rows - first);
+      Band band(*this, kernel, count);
+      for (size_t row = 0; row < count; ++row) band.load(row, values + (first + row) * columns);
+      band.round();
+      for (size_t row = 0; row < count; ++row) {
+        band.write(row, result.codes.data() + (first + row) * layout_->row_bytes, &result.row_scale[first + row]);
       }
       control.advance(static_cast<int32_t>(count));
     }
@@ -290,7 +194,6 @@ PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, c
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, const RowCoupling& coupling, ThreadPool& pool,
                            const JobControl& control, const GuidedKernel& kernel) const {
-  const size_t lanes = kernel.lanes;
   check_row_values(values, rows, layout_->columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
   // In the order of rounding: w - q, and what the wave at hand adds to its targets.
@@ -300,23 +203,23 @@ PvqRows GuidedPlan::encode(const float* values, size_t rows, const RowCoupling& 
     const size_t first = coupling.first_of(wave), count = coupling.first_of(wave + 1) - first;
     shifts.resize(count * columns_);
     coupling.shifts(wave, errors.data(), columns_, shifts.data(), pool);
-    pool.parallel_for((count + lanes - 1) / lanes, 1, [&](size_t begin, size_t end) {
+    const size_t band_rows = rows_of_band(count, kernel.lanes, pool.size());
+    pool.parallel_for((count + band_rows - 1) / band_rows, 1, [&](size_t begin, size_t end) {
       for (size_t b = begin; b < end; ++b) {
-        Block block(*this, kernel);
-        const size_t used = std::min(lanes, count - b * lanes);
-        for (size_t lane = 0; lane < used; ++lane) {
-          block.load(lane, values + coupling.row_at(first + b * lanes + lane) * layout_->columns);
-          block.shift_target(lane, shifts.data() + (b * lanes + lane) * columns_);
+        const size_t used = std::min(band_rows, count - b * band_rows);
+        float* shift = shifts.data() + b * band_rows * columns_;
+        Band band(*this, kernel, used);
+        for (size_t row = 0; row < used; ++row) {
+          band.load(row, values + coupling.row_at(first + b * band_rows + row) * layout_->columns);
+          band.shift_target(row, shift + row * columns_);
         }
-        block.round_with_feedback();
-        block.descend(options_.sweeps);
-        for (size_t lane = 0; lane < used; ++lane) {
-          const size_t place = first + b * lanes + lane, row = coupling.row_at(place);
-          block.write(lane, result.codes.data() + row * layout_->row_bytes, &result.row_scale[row]);
+        band.round();
+        for (size_t row = 0; row < used; ++row) {
+          const size_t place = first + b * band_rows + row, number = coupling.row_at(place);
+          band.write(row, result.codes.data() + number * layout_->row_bytes, &result.row_scale[number]);
           float* error = errors.data() + place * columns_;
-          block.read_difference(lane, error);
-          const float* shift = shifts.data() + (b * lanes + lane) * columns_;
-          for (size_t i = 0; i < columns_; ++i) error[i] -= shift[i];
+          band.read_difference(row, error);
+          for (size_t i = 0; i < columns_; ++i) error[i] -= shift[row * columns_ + i];
         }
       }
     });

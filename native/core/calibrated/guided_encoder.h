@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "core/aligned_buffer.h"
 #include "core/calibrated/row_coupling.h"
 #include "core/parallel/job_control.h"
 #include "core/parallel/thread_pool.h"
@@ -31,14 +33,13 @@ struct GuidedOptions {
 // What rounding under one Hessian needs, shared by all rows, and by all matrices with the same inputs and layout.
 class GuidedPlan {
  public:
-  // hessian: columns x columns, symmetric, positive semidefinite. Groups are rounded in the order of decreasing diagonal,
-  // unless options say otherwise.
-  // Throws INVALID_ARGUMENT when H plus ridge is not positive definite.
+  // hessian: columns x columns, symmetric, positive semidefinite. Groups are rounded in the order of decreasing
+  // diagonal, unless options say otherwise. Throws INVALID_ARGUMENT when H plus ridge is not positive definite.
   GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> layout, const GuidedOptions& options,
              ThreadPool& pool);
 
-  // values: rows x columns. Rows are independent; the result does not depend on the number of threads. Throws what encode_rows
-  // throws for values it cannot code.
+  // values: rows x columns. Rows are independent; the result does not depend on the number of threads. Throws what
+  // encode_rows throws for values it cannot code.
   PvqRows encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
                  const GuidedKernel& kernel = guided_kernel()) const;
   // The same with the rows' errors weighed together, by tr(G D H D').
@@ -49,7 +50,7 @@ class GuidedPlan {
   struct Group {
     size_t segment, number, first_column, columns;
   };
-  class Block;
+  class Band;
 
   void factor(const std::vector<double>& hessian, ThreadPool& pool);
 
@@ -58,11 +59,15 @@ class GuidedPlan {
   // In rounding order; columns are padded to whole groups.
   std::vector<Group> groups_;
   size_t columns_ = 0;
-  // H and its upper factor R, H = R R', in rounding order, as the kernels read them.
-  std::vector<float> hessian_, factor_;
-  // Metrics and inverses, D x D each.
+  // In rounding order, rows stride_ apart: H, and its upper factor R, H = R R', with R' in the place of the zeros left
+  // of groups.
+  size_t stride_ = 0;
+  std::optional<AlignedBuffer<float>> hessian_, factor_;
+  // Metrics, inverses and diagonal blocks of R', D x D each.
   std::vector<std::vector<float>> blocks_;
-  std::vector<GuidedGroup> feedback_, descent_;
+  // Groups coupled by R, to themselves too, so that a sweep of feedback leaves d R; the same, coupled to nothing;
+  // coupled by H; by R' to the columns before them, and to themselves.
+  std::vector<GuidedGroup> feedback_, independent_, descent_, before_, own_;
 };
 
 }  // namespace pyramidion

@@ -1,7 +1,9 @@
 // Calibrated rounding of PVQ groups: rounds the groups of a row one after another so that the error of the whole row is
-// least under the layer's Hessian H, (w - q)' H (w - q), rather than under the identity. Two kinds of sweep share one form:
+// least under the layer's Hessian H, (w - q)' H (w - q), rather than under the identity. Two kinds of sweep share one
+// form:
 //
-// - error feedback (GPTQ, arXiv 2210.17323; LDLQ of QuIP, arXiv 2307.13304): with H = R R', R upper triangular, the error is
+// - error feedback (GPTQ, arXiv 2210.17323; LDLQ of QuIP, arXiv 2307.13304): with H = R R', R upper triangular, the
+// error is
 //   sum_g || d_g R_gg + a_g ||^2, d = w - q, a_g = sum_{f<g} d_f R_fg, so group g aims at w_g + a_g R_gg^-1;
 // - coordinate descent: every group again, all others fixed, aiming at w_g + H_gg^-1 sum_{f != g} H_gf d_f.
 //
@@ -32,17 +34,19 @@ struct GuidedGroup {
   size_t coupling_stride, first_coupled, coupled_columns;
 };
 
-// The state of `lanes` rows, each array column after column (or group after group), a row a lane.
+// The state of `count` rows, a multiple of `lanes`. What is searched is stored a vector's rows after another, each
+// column after column (or group after group) with a row a lane; what products add to is stored row after row.
 struct GuidedRows {
-  // columns x lanes.
+  size_t count, columns;
+  // columns x lanes for every `lanes` rows.
   const float* targets;
-  // d = w - q, zero before the first sweep; columns x lanes.
+  // d = w - q, zero before the first sweep; as targets.
   float* differences;
-  // columns x lanes.
+  // count x columns.
   float* accumulators;
-  // One a lane, > 0.
+  // One a row, > 0.
   const float* scales;
-  // columns x lanes, groups x lanes.
+  // As targets; groups x lanes for every `lanes` rows.
   int16_t* points;
   uint16_t* levels;
 };
@@ -50,11 +54,12 @@ struct GuidedRows {
 struct GuidedKernel {
   InstructionSet instruction_set;
   size_t lanes;
-  // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group at the Euclidean search's
-  // point; otherwise at the point it has.
+  // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group at the Euclidean
+  // search's point; otherwise at the point it has, and where that stays, so do the differences.
   void (*sweep)(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows);
-  // Adds what the differences, all of them, contribute to the accumulators.
-  void (*accumulate)(const GuidedGroup* groups, size_t group_count, const float* differences, float* accumulators);
+  // Adds what changes, rows x columns, contribute to accumulators, rows x columns; rows: any number.
+  void (*accumulate)(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows, size_t columns,
+                     float* accumulators);
 };
 
 // Best first; the last one runs everywhere.

@@ -4,19 +4,12 @@
 // Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
 #pragma once
 
+#include "cpu/guided_rounding/coupling_lanes.h"
 #include "cpu/guided_rounding/dispatch.h"
 #include "cpu/guided_rounding/group_lanes.h"
 
 namespace pyramidion {
 namespace {
-
-inline Floats load_lanes(const float* from) {
-  Floats vector;
-  memcpy(&vector, from, sizeof(vector));
-  return vector;
-}
-
-inline void store_lanes(float* to, const Floats& vector) { memcpy(to, &vector, sizeof(vector)); }
 
 // What groups are compiled for.
 template <int D, Lattice L>
@@ -35,99 +28,130 @@ void multiply(const Floats* row, const float* matrix, Floats* product) {
   }
 }
 
-template <int D>
-void couple(const GuidedGroup& group, const Floats* change, float* accumulators) {
-  accumulators += group.first_coupled * lanes;
-  for (size_t column = 0; column < group.coupled_columns; ++column) {
-    Floats sum = load_lanes(accumulators + column * lanes);
-    for (int i = 0; i < D; ++i) {
-      sum = multiply_add(change[i], group.coupling[i * group.coupling_stride + column], sum);
-    }
-    store_lanes(accumulators + column * lanes, sum);
-  }
-}
+// A group of `lanes` rows.
+struct GroupState {
+  // D x lanes.
+  const float* targets;
+  float* differences;
+  const Floats* accumulators;
+  Floats scales;
+  int16_t* points;
+  // lanes.
+  uint16_t* levels;
+};
 
-// Rounds the group that starts at column `first` and is number `number`.
+// Returns the lanes whose code changed; change: by how much the differences did, zero in the others.
 template <int D, Lattice L>
-void round_group(const GuidedGroup& group, size_t number, size_t first, int moves, bool start, const GuidedRows& rows) {
-  Floats w[D], d[D], a[D], aim[D];
+Integers round_group(const GuidedGroup& group, int moves, bool start, const GroupState& state, Floats* change) {
+  Floats w[D], d[D], aim[D];
   for (int i = 0; i < D; ++i) {
-    w[i] = load_lanes(rows.targets + (first + i) * lanes);
-    d[i] = load_lanes(rows.differences + (first + i) * lanes);
-    a[i] = load_lanes(rows.accumulators + (first + i) * lanes);
+    w[i] = load_lanes(state.targets + i * lanes);
+    d[i] = load_lanes(state.differences + i * lanes);
   }
-  multiply<D>(a, group.inverse, aim);
+  multiply<D>(state.accumulators, group.inverse, aim);
   for (int i = 0; i < D; ++i) aim[i] += w[i] - d[i];
 
-  int16_t* points = rows.points + first * lanes;
-  GuidedLanes<D, L> search(group, aim, load_lanes(rows.scales));
+  GuidedLanes<D, L> search(group, aim, state.scales);
   if (start) {
     search.start_at_search(aim);
   } else {
-    search.start_at(points);
+    search.start_at(state.points);
     if constexpr (L == Lattice::barnes_wall) search.try_other_words();
   }
   Integers moving = Integers{} == 0;
   for (int move = 0; move < moves && any(moving); ++move) moving = search.move_best_pulse(moving);
 
-  Floats change[D];
-  for (int i = 0; i < D; ++i) {
-    const Floats difference = w[i] - search.multiplier * search.p[i];
-    change[i] = difference - d[i];
-    store_lanes(rows.differences + (first + i) * lanes, difference);
-  }
-  couple<D>(group, change, rows.accumulators);
+  Integers changed = Integers{} - static_cast<int32_t>(start);
   for (int lane = 0; lane < lanes; ++lane) {
     for (int i = 0; i < D; ++i) {
-      points[i * lanes + lane] = static_cast<int16_t>(search.unit_of_points * search.p[i][lane]);
+      const auto pulses = static_cast<int16_t>(search.unit_of_points * search.p[i][lane]);
+      if (state.points[i * lanes + lane] != pulses) changed[lane] = -1;
+      state.points[i * lanes + lane] = pulses;
     }
-    rows.levels[number * lanes + lane] = static_cast<uint16_t>(search.level_index[lane]);
+    const auto level = static_cast<uint16_t>(search.level_index[lane]);
+    if (state.levels[lane] != level) changed[lane] = -1;
+    state.levels[lane] = level;
+  }
+  for (int i = 0; i < D; ++i) {
+    const Floats difference = changed ? w[i] - search.multiplier * search.p[i] : d[i];
+    change[i] = difference - d[i];
+    store_lanes(state.differences + i * lanes, difference);
+  }
+  return changed;
+}
+
+// Calls action(Shape) with the group's.
+template <class Action>
+void with_shape(const Pyramid& pyramid, const Action& action) {
+  if (pyramid.lattice == Lattice::barnes_wall) return action(Shape<16, Lattice::barnes_wall>{});
+  switch (pyramid.dimension) {
+    case 2:
+      return action(Shape<2, Lattice::integer>{});
+    case 4:
+      return action(Shape<4, Lattice::integer>{});
+    case 8:
+      return action(Shape<8, Lattice::integer>{});
+    case 16:
+      return action(Shape<16, Lattice::integer>{});
+    case 32:
+      return action(Shape<32, Lattice::integer>{});
   }
 }
 
-// Calls action(Shape, group, its number, its first column) for every group.
-template <class Action>
-void for_each_group(const GuidedGroup* groups, size_t group_count, const Action& action) {
-  size_t first = 0;
-  for (size_t g = 0; g < group_count; ++g) {
-    const auto act = [&](auto shape) { action(shape, groups[g], g, first); };
-    const Pyramid& pyramid = groups[g].pyramid;
-    if (pyramid.lattice == Lattice::barnes_wall) {
-      act(Shape<16, Lattice::barnes_wall>{});
-    } else {
-      switch (pyramid.dimension) {
-        case 2:
-          act(Shape<2, Lattice::integer>{});
-          break;
-        case 4:
-          act(Shape<4, Lattice::integer>{});
-          break;
-        case 8:
-          act(Shape<8, Lattice::integer>{});
-          break;
-        case 16:
-          act(Shape<16, Lattice::integer>{});
-          break;
-        case 32:
-          act(Shape<32, Lattice::integer>{});
-          break;
+// Rounds the groups of a batch one after another, each for `lanes` rows from `row` on, and passes changes on inside the
+// batch. values: changes, batch_columns of every row; masks: the groups that changed, one a row.
+void round_batch(const Batch& batch, size_t group_count, size_t row, int moves, bool start, const GuidedRows& rows,
+                 float* values, uint32_t* masks) {
+  Floats sums[batch_columns];
+  float* accumulators = rows.accumulators + row * rows.columns + batch.first_column;
+  for (size_t column = 0; column < batch.columns; ++column) {
+    for (int lane = 0; lane < lanes; ++lane) sums[column][lane] = accumulators[lane * rows.columns + column];
+  }
+  for (int lane = 0; lane < lanes; ++lane) masks[lane] = 0;
+
+  size_t column = 0;
+  for (size_t g = 0; g < batch.count; ++g) {
+    const GuidedGroup& group = batch.groups[g];
+    with_shape(group.pyramid, [&](auto shape) {
+      constexpr int d = shape.dimension;
+      const size_t place = row * rows.columns + (batch.first_column + column) * lanes;
+      Floats change[d];
+      const Integers changed = round_group<d, shape.lattice>(
+          group, moves, start,
+          {rows.targets + place, rows.differences + place, sums + column, load_lanes(rows.scales + row),
+           rows.points + place, rows.levels + row * group_count + (batch.first_group + g) * lanes},
+          change);
+      if (any(changed)) {
+        const size_t end = std::min(batch.last_column(), group.first_coupled + group.coupled_columns);
+        for (size_t to = std::max(batch.first_column, group.first_coupled); to < end; ++to) {
+          const float* coupling = group.coupling + (to - group.first_coupled);
+          Floats sum = sums[to - batch.first_column];
+          for (int i = 0; i < d; ++i) sum = multiply_add(change[i], coupling[i * group.coupling_stride], sum);
+          sums[to - batch.first_column] = sum;
+        }
+        for (int lane = 0; lane < lanes; ++lane) {
+          masks[lane] |= static_cast<uint32_t>(changed[lane] & 1) << g;
+          for (int i = 0; i < d; ++i) values[lane * batch_columns + column + i] = change[i][lane];
+        }
       }
-    }
-    first += pyramid.dimension;
+      column += d;
+    });
+  }
+  for (size_t i = 0; i < batch.columns; ++i) {
+    for (int lane = 0; lane < lanes; ++lane) accumulators[lane * rows.columns + i] = sums[i][lane];
   }
 }
 
 void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows) {
-  for_each_group(groups, group_count, [&](auto shape, const GuidedGroup& group, size_t number, size_t first) {
-    round_group<shape.dimension, shape.lattice>(group, number, first, moves, start, rows);
-  });
-}
-
-void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* differences, float* accumulators) {
-  for_each_group(groups, group_count, [&](auto shape, const GuidedGroup& group, size_t, size_t first) {
-    Floats change[shape.dimension];
-    for (int i = 0; i < shape.dimension; ++i) change[i] = load_lanes(differences + (first + i) * lanes);
-    couple<shape.dimension>(group, change, accumulators);
+  std::vector<float> values(rows.count * batch_columns);
+  std::vector<uint32_t> masks(rows.count);
+  for_each_batch(groups, group_count, [&](const Batch& batch) {
+    for (size_t row = 0; row < rows.count; row += lanes) {
+      round_batch(batch, group_count, row, moves, start, rows, values.data() + row * batch_columns, masks.data() + row);
+    }
+    const BatchChanges changes{values.data(), batch_columns, masks.data()};
+    couple_range(batch, changes, rows.count, rows.columns, 0, batch.first_column, rows.accumulators);
+    couple_range(batch, changes, rows.count, rows.columns, batch.last_column(), rows.columns, rows.accumulators);
   });
 }
 

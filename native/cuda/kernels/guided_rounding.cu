@@ -151,8 +151,8 @@ extern "C" __global__ void __launch_bounds__(kCoupleThreads, 2) guided_couple(Gu
   }
 }
 
-// The scale of least error for the points and levels at hand, GuidedPlan::Block::refit_scales of guided_encoder.cc; a
-// thread a row.
+// The scale of least error for the points and levels at hand: with q = s v, d = w - s v, r = H d kept in the accumulators
+// and H w in the products,  s' = s + v'r / v'Hv,  s Hv = Hw - r. A thread a row.
 extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_refit(GuidedRefitParameters p) {
   const GuidedRows& rows = p.rows;
   const uint32_t row = blockIdx.x * kGuidedThreads + threadIdx.x;

@@ -87,15 +87,17 @@ State round_on_cpu(const Problem& problem, const std::vector<float>& targets, co
       s[lane] = scales[first + lane];
       for (size_t c = 0; c < columns; ++c) w[c * lanes + lane] = targets[c * rows + first + lane];
     }
-    const GuidedRows state{w.data(), d.data(), a.data(), s.data(), points.data(), levels.data()};
+    const GuidedRows state{lanes, columns, w.data(), d.data(), a.data(), s.data(), points.data(), levels.data()};
     kernel.sweep(feedback.data(), problem.groups, 8, true, state);
+    std::vector<float> by_row(columns * lanes);
+    for (size_t i = 0; i < by_row.size(); ++i) by_row[i] = d[i % columns * lanes + i / columns];
     std::fill(a.begin(), a.end(), 0.0f);
-    kernel.accumulate(descent.data(), problem.groups, d.data(), a.data());
+    kernel.accumulate(descent.data(), problem.groups, by_row.data(), lanes, columns, a.data());
     kernel.sweep(descent.data(), problem.groups, 8, false, state);
     for (size_t lane = 0; lane < used; ++lane) {
       for (size_t c = 0; c < columns; ++c) {
         all.differences[c * rows + first + lane] = d[c * lanes + lane];
-        all.accumulators[c * rows + first + lane] = a[c * lanes + lane];
+        all.accumulators[c * rows + first + lane] = a[lane * columns + c];
         all.points[c * rows + first + lane] = points[c * lanes + lane];
       }
       for (size_t g = 0; g < problem.groups; ++g) all.levels[g * rows + first + lane] = levels[g * lanes + lane];
@@ -251,7 +253,6 @@ TEST_CASE("cuda guided_rounding: scales are refitted as the CPU does it, rows of
   const State after = rounding.state();
   size_t refitted = 0;
   for (size_t row = 0; row < rows; ++row) {
-    // GuidedPlan::Block::refit_scales.
     double linear = 0, square = 0;
     for (size_t i = row; i < targets.size(); i += rows) {
       const double q = static_cast<double>(targets[i]) - before.differences[i];
