@@ -5,12 +5,17 @@ namespace pyramidion {
 extern const ExpandedProductKernel expanded_product_portable;
 extern const ExpandedProductKernel expanded_product_avx2;
 extern const ExpandedProductKernel expanded_product_avx512;
+extern const ExpandedProductKernel expanded_product_neon;
+extern const ExpandedProductKernel expanded_product_neon_dot;
 
 const std::vector<ExpandedProductKernel>& expanded_product_kernels() {
   static const std::vector<ExpandedProductKernel> kernels = {
 #if defined(__x86_64__)
     expanded_product_avx512,
     expanded_product_avx2,
+#elif defined(__aarch64__)
+    expanded_product_neon_dot,
+    expanded_product_neon,
 #endif
     expanded_product_portable,
   };

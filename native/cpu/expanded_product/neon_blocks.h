@@ -1,0 +1,117 @@
+// Reading of expanded rows with NEON, a quarter of a block, which is four groups, at once.
+//
+// Included behind dot(), which neon.cc and neon_dot.cc define. Everything has internal linkage: see lanes.h of the
+// search.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstring>
+
+#include "cpu/expanded_product/shapes.h"
+#include "cpu/expanded_product/word_bits.h"
+
+namespace pyramidion {
+namespace {
+
+constexpr size_t quarter_groups = block_groups / 4;
+
+// The tags of a quarter, a lane each.
+inline uint32x4_t read_tags(const uint8_t* tags, int bits, size_t quarter) {
+  if (bits == 4) {
+    uint64_t nibbles;
+    std::memcpy(&nibbles, tags, sizeof(nibbles));
+    const int32_t first = -8 * static_cast<int32_t>(quarter), second = first - 4;
+    const int32x4_t places = {first, first, second, second};
+    return vandq_u32(vshlq_u32(vreinterpretq_u32_u64(vdupq_n_u64(nibbles)), places), vdupq_n_u32(15));
+  }
+  if (bits == 8) {
+    uint32_t bytes;
+    std::memcpy(&bytes, tags + quarter * quarter_groups, sizeof(bytes));
+    return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+  }
+  return vmovl_u16(vld1_u16(reinterpret_cast<const uint16_t*>(tags) + quarter * quarter_groups));
+}
+
+// The pulses of a quarter, four groups of a quad a vector.
+template <int Quads>
+using Pulses = int8x16_t[Quads];
+
+template <int Quads>
+inline void read_narrow(const uint8_t* from, Pulses<Quads>& pulses) {
+  for (int q = 0; q + 1 < Quads; q += 2) {
+    const uint8x16_t both = vld1q_u8(from + q * 32);
+    pulses[q] = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15))), vdupq_n_s8(8));
+    pulses[q + 1] = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(both, 4)), vdupq_n_s8(8));
+  }
+}
+
+// Half pulses become pulses, p = 2 h + word bit. The bits of the first quad follow from the lowest three of the word's
+// number; its next two turn those of quads 1 and 3, and of quads 2 and 3 (core/pvq/reed_muller.h).
+inline void add_words(uint32x4_t tags, uint8x16x2_t first_bits, Pulses<4>& pulses) {
+  const uint32x4_t number = vandq_u32(tags, vdupq_n_u32(7));
+  const uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), number, 0x04040404);
+  const uint32x4_t ones = vdupq_n_u32(0x01010101);
+  const uint32x4_t turn1 = vandq_u32(vtstq_u32(tags, vdupq_n_u32(8)), ones);
+  const uint32x4_t turn2 = vandq_u32(vtstq_u32(tags, vdupq_n_u32(16)), ones);
+  uint32x4_t odd[4];
+  odd[0] = vreinterpretq_u32_u8(vqtbl2q_u8(first_bits, vreinterpretq_u8_u32(bytes)));
+  odd[1] = veorq_u32(odd[0], turn1);
+  odd[2] = veorq_u32(odd[0], turn2);
+  odd[3] = veorq_u32(odd[1], turn2);
+  for (int q = 0; q < 4; ++q) pulses[q] = vorrq_s8(vshlq_n_s8(pulses[q], 1), vreinterpretq_s8_u32(odd[q]));
+}
+
+template <int Quads>
+inline void read_wide(const uint8_t* from, Pulses<Quads>& pulses) {
+  for (int q = 0; q < Quads; ++q) pulses[q] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from + q * 64), vdupq_n_u8(128)));
+}
+
+// A walk through the blocks of one row.
+template <int Quads, bool Words>
+class BlockCursor {
+ public:
+  BlockCursor() = default;
+  BlockCursor(const ExpandedRows& rows, size_t row)
+      : pulses_(rows.pulses.data() + rows.rows[row].pulses),
+        tags_(rows.row_tags(row)),
+        wide_(rows.wide_blocks.data() + rows.rows[row].wide_blocks),
+        wide_end_(rows.wide_blocks.data() + rows.rows[row + 1].wide_blocks) {}
+
+  // Block b, which must be the next: pulses as quads x 16 groups x 4, and the factors of the groups.
+  void read(const ExpandedRows& rows, size_t b, uint8x16x2_t first_bits, int8_t* pulses, float* factors) {
+    const bool in_list = wide_ != wide_end_ && *wide_ == b;
+    const bool is_wide = Quads == 1 || rows.all_wide || in_list;
+    wide_ += in_list ? 1 : 0;
+    for (size_t quarter = 0; quarter < 4; ++quarter) {
+      const uint32x4_t tags = read_tags(tags_, rows.tag_bits, quarter);
+      Pulses<Quads> own;
+      if (is_wide) {
+        read_wide<Quads>(pulses_ + quarter * 16, own);
+      } else {
+        read_narrow<Quads>(pulses_ + quarter * 16, own);
+        if constexpr (Words) add_words(tags, first_bits, own);
+      }
+      for (int q = 0; q < Quads; ++q) vst1q_s8(pulses + q * 64 + quarter * 16, own[q]);
+      const uint32x4_t square = vreinterpretq_u32_s32(dot<Quads>(own, own));
+      look_up(*rows.factors, Words ? vshrq_n_u32(tags, 5) : tags, square, factors + quarter * quarter_groups);
+    }
+    pulses_ += is_wide ? Quads * 64 : Quads * 32;
+    tags_ += rows.tag_bytes();
+  }
+
+ private:
+  static void look_up(const GroupFactors& table, uint32x4_t level, uint32x4_t square, float* factors) {
+    const uint32x4_t place = vmlaq_n_u32(square, level, table.stride);
+    factors[0] = table.values[vgetq_lane_u32(place, 0)];
+    factors[1] = table.values[vgetq_lane_u32(place, 1)];
+    factors[2] = table.values[vgetq_lane_u32(place, 2)];
+    factors[3] = table.values[vgetq_lane_u32(place, 3)];
+  }
+
+  const uint8_t *pulses_, *tags_;
+  const uint32_t *wide_, *wide_end_;
+};
+
+}  // namespace
+}  // namespace pyramidion

@@ -1,0 +1,120 @@
+// Products of expanded rows with NEON: a panel of rows, some blocks long, is read once and stays in the first-level
+// cache while all tokens pass by, two rows and four tokens at a time, a quarter of each block after the other.
+//
+// Included behind dot(), which neon.cc and neon_dot.cc define. Everything has internal linkage: see lanes.h of the
+// search.
+#pragma once
+
+#include <type_traits>
+
+#include "cpu/expanded_product/dispatch.h"
+#include "cpu/expanded_product/neon_blocks.h"
+
+namespace pyramidion {
+namespace {
+
+template <int Quads>
+struct Panel {
+  static constexpr size_t max_rows = 8;
+  // 1024 columns.
+  static constexpr size_t max_blocks = 16 / Quads;
+
+  alignas(64) int8_t pulses[max_rows][max_blocks * Quads * 64];
+  alignas(64) float factors[max_rows][max_blocks * block_groups];
+};
+
+// Rows of a panel with some tokens, one quarter of `blocks` blocks. pulses, factors: those of the first row and block;
+// x: of the first token and block; lanes: of the quarter, first row and token, rows being row_lanes apart.
+template <int Quads, int Rows, int Tokens>
+inline void multiply_quarter(const int8_t* pulses, const float* factors, size_t blocks, const int8_t* x,
+                             size_t token_stride, float* lanes, size_t row_lanes) {
+  using Shape = Panel<Quads>;
+  float32x4_t sums[Rows][Tokens];
+  for (size_t r = 0; r < Rows; ++r) {
+    for (size_t t = 0; t < Tokens; ++t) sums[r][t] = vld1q_f32(lanes + r * row_lanes + t * block_groups);
+  }
+  for (size_t b = 0; b < blocks; ++b) {
+    Pulses<Quads> own[Rows];
+    for (size_t r = 0; r < Rows; ++r) {
+      for (size_t q = 0; q < Quads; ++q)
+        own[r][q] = vld1q_s8(pulses + r * sizeof(Shape::pulses[0]) + (b * Quads + q) * 64);
+    }
+#pragma GCC unroll 4
+    for (size_t t = 0; t < Tokens; ++t) {
+      Pulses<Quads> inputs;
+      for (size_t q = 0; q < Quads; ++q) inputs[q] = vld1q_s8(x + t * token_stride + (b * Quads + q) * 64);
+#pragma GCC unroll 2
+      for (size_t r = 0; r < Rows; ++r) {
+        const float32x4_t factor = vld1q_f32(factors + r * Shape::max_blocks * block_groups + b * block_groups);
+        const float32x4_t product = vmulq_f32(vcvtq_f32_s32(dot<Quads>(own[r], inputs)), factor);
+        sums[r][t] = vaddq_f32(sums[r][t], product);
+      }
+    }
+  }
+  for (size_t r = 0; r < Rows; ++r) {
+    for (size_t t = 0; t < Tokens; ++t) vst1q_f32(lanes + r * row_lanes + t * block_groups, sums[r][t]);
+  }
+}
+
+// run(begin, its number) for `most` at a time, then for one.
+template <int Most, class Run>
+inline void in_groups(size_t count, const Run& run) {
+  size_t i = 0;
+  for (; i + Most <= count; i += Most) run(i, std::integral_constant<int, Most>());
+  for (; i < count; ++i) run(i, std::integral_constant<int, 1>());
+}
+
+template <int Quads>
+void multiply_panel(const Panel<Quads>& panel, size_t rows, size_t blocks, const SegmentTokens& tokens, float* lanes) {
+  // Sixteen vectors of pulses leave no registers for sums.
+  constexpr int rows_at_once = Quads > 4 ? 1 : 2;
+  const size_t row_lanes = tokens.count * block_groups;
+  in_groups<4>(tokens.count, [&](size_t t, auto token_count) {
+    in_groups<rows_at_once>(rows, [&](size_t row, auto row_count) {
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        multiply_quarter<Quads, decltype(row_count)::value, decltype(token_count)::value>(
+            panel.pulses[row] + quarter * 16, panel.factors[row] + quarter * quarter_groups, blocks,
+            tokens.values + t * tokens.value_stride + quarter * 16, tokens.value_stride,
+            lanes + row * row_lanes + t * block_groups + quarter * quarter_groups, row_lanes);
+      }
+    });
+  });
+}
+
+// Up to Panel::max_rows rows.
+template <int Quads, bool Words>
+void accumulate_rows(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
+  using Shape = Panel<Quads>;
+  static const WordBits bits;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(bits.quads[0]);
+  const uint8x16x2_t first_bits = {{vld1q_u8(bytes), vld1q_u8(bytes + 16)}};
+  Shape panel;
+  BlockCursor<Quads, Words> cursors[Shape::max_rows];
+  for (size_t row = 0; row < count; ++row) cursors[row] = BlockCursor<Quads, Words>(rows, first + row);
+  for (size_t begin = 0; begin < rows.blocks; begin += Shape::max_blocks) {
+    const size_t left = rows.blocks - begin, blocks = left < Shape::max_blocks ? left : Shape::max_blocks;
+    for (size_t row = 0; row < count; ++row) {
+      for (size_t b = 0; b < blocks; ++b) {
+        cursors[row].read(rows, begin + b, first_bits, panel.pulses[row] + b * Quads * 64,
+                          panel.factors[row] + b * block_groups);
+      }
+    }
+    const SegmentTokens inputs = {tokens.count, tokens.value_stride, tokens.correction_stride,
+                                  tokens.values + begin * Quads * 64, tokens.corrections + begin * block_groups};
+    multiply_panel(panel, count, blocks, inputs, lanes);
+  }
+}
+
+void accumulate(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
+  with_shape(rows, [&](auto shape) {
+    using Shape = decltype(shape);
+    constexpr size_t height = Panel<Shape::quads>::max_rows;
+    for (size_t row = 0; row < count; row += height, lanes += height * tokens.count * block_groups) {
+      accumulate_rows<Shape::quads, Shape::words>(rows, first + row, count - row < height ? count - row : height,
+                                                  tokens, lanes);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace pyramidion
