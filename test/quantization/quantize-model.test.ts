@@ -19,6 +19,7 @@ import { expectError } from '../checkpoint/expect-error.js'
 import { temporaryFolder } from '../checkpoint/temporary-folder.js'
 import { longestPause } from '../model/longest-pause.js'
 import { randomTensors, tinyConfig, withCheckpoint } from '../model/tiny-checkpoint.js'
+import { withSmallModel } from './small-model.js'
 
 const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
 const calibration = readFileSync(join(tales, 'calibration.txt'), 'utf8').slice(0, 20_000)
@@ -184,11 +185,7 @@ describe('quantizeModel', () => {
   })
 
   it('does without parts of the method where it is told to', async () => {
-    const config = { ...tinyConfig, vocab_size: 2048, hidden_size: 72, intermediate_size: 100 }
-    await withCheckpoint(config, randomTensors(config, 5), async model => {
-      for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-        writeFileSync(join(model, name), readFileSync(join(tales, name)))
-      }
+    await withSmallModel(async model => {
       const quantized = async (advanced: AdvancedOptions) => {
         const folder = output()
         await quantizeModel(model, { bits: 4, calibration: calibration.slice(0, 2000), output: folder, advanced })
@@ -255,7 +252,7 @@ describe('quantizeModel', () => {
   })
 
   describe('with calibration', () => {
-    // A few windows and a small rate, so that a run takes a second or two.
+    // A few windows, so that a run takes a second or two.
     const options = { bits: 2.5, calibration, calibrationTokens: 1024 }
 
     it('makes up in each layer for what was quantized before it', async () => {
@@ -301,51 +298,53 @@ describe('quantizeModel', () => {
       assert.ok(weightsOf(killed).equals(weightsOf(whole)))
     })
 
-    it('reports progress that only rises, calibration and rounding both, and stops wherever it is told to', async () => {
-      const folder = output()
-      const labels = new Set<string>()
-      for (const share of [0.2, 0.5, 0.9, 2]) {
-        const controller = new AbortController()
-        let last = 0
-        const work = quantizeModel(tales, {
-          ...options,
-          output: folder,
-          signal: controller.signal,
-          onProgress: ({ done, total, label }) => {
-            assert.ok(done >= last && done <= total, `${done} after ${last}, of ${total}`)
-            last = done
-            labels.add(label!.replace(/\d+/, 'N'))
-            if (done > share * total) controller.abort()
-          },
-        })
-        if (share < 1) await expectError(() => work, 'ABORTED', /aborted/)
-        else await work
-      }
-      assert.ok(labels.has('sensitivity of block N'), [...labels].join())
-      assert.ok(labels.has('calibrating block N'), [...labels].join())
-      assert.ok(labels.has('model.layers.N.mlp.down_proj.weight'), [...labels].join())
-      const whole = output()
-      await quantizeModel(tales, { ...options, output: whole })
-      assert.ok(weightsOf(folder).equals(weightsOf(whole)))
-    })
-
-    it('measures once what a calibration cache keeps, to the same bytes', async () => {
-      const calibrationCache = join(temporaryFolder(), 'cache')
-      const measured = async (more: object) => {
+    it('reports progress that only rises, calibration and rounding both, and stops wherever it is told to', () =>
+      withSmallModel(async model => {
         const folder = output()
-        let measures = false
-        const onProgress = ({ label }: { label?: string }) => {
-          measures ||= label?.startsWith('sensitivity of') ?? false
+        const labels = new Set<string>()
+        for (const share of [0.2, 0.5, 0.9, 2]) {
+          const controller = new AbortController()
+          let last = 0
+          const work = quantizeModel(model, {
+            ...options,
+            output: folder,
+            signal: controller.signal,
+            onProgress: ({ done, total, label }) => {
+              assert.ok(done >= last && done <= total, `${done} after ${last}, of ${total}`)
+              last = done
+              labels.add(label!.replace(/\d+/, 'N'))
+              if (done > share * total) controller.abort()
+            },
+          })
+          if (share < 1) await expectError(() => work, 'ABORTED', /aborted/)
+          else await work
         }
-        await quantizeModel(tales, { ...options, output: folder, onProgress, ...more })
-        return { measures, weights: weightsOf(folder) }
-      }
-      assert.ok((await measured({ bits: 4, calibrationCache })).measures)
-      const again = await measured({ calibrationCache })
-      assert.ok(!again.measures)
-      const alone = await measured({})
-      assert.ok(alone.measures && alone.weights.equals(again.weights))
-    })
+        assert.ok(labels.has('sensitivity of block N'), [...labels].join())
+        assert.ok(labels.has('calibrating block N'), [...labels].join())
+        assert.ok(labels.has('model.layers.N.mlp.down_proj.weight'), [...labels].join())
+        const whole = output()
+        await quantizeModel(model, { ...options, output: whole })
+        assert.ok(weightsOf(folder).equals(weightsOf(whole)))
+      }))
+
+    it('measures once what a calibration cache keeps, to the same bytes', () =>
+      withSmallModel(async model => {
+        const calibrationCache = join(temporaryFolder(), 'cache')
+        const measured = async (more: object) => {
+          const folder = output()
+          let measures = false
+          const onProgress = ({ label }: { label?: string }) => {
+            measures ||= label?.startsWith('sensitivity of') ?? false
+          }
+          await quantizeModel(model, { ...options, output: folder, onProgress, ...more })
+          return { measures, weights: weightsOf(folder) }
+        }
+        assert.ok((await measured({ bits: 4, calibrationCache })).measures)
+        const again = await measured({ calibrationCache })
+        assert.ok(!again.measures)
+        const alone = await measured({})
+        assert.ok(alone.measures && alone.weights.equals(again.weights))
+      }))
 
     it('lets the first layers make up for a quantized embedding, and corrections for what codes leave', async () => {
       const run = async (more: object) => {
