@@ -217,6 +217,8 @@ export interface NativePvqGuide {
     coupling?: RowCoupling,
     onGpu?: boolean,
   ): Promise<PvqRows>
+  /** Lets go of what a GPU keeps for it. */
+  release(): void
 }
 
 export interface LinearParts {

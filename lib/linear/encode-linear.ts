@@ -163,6 +163,7 @@ export async function encodeCodes(
       error.set(values, first * columns)
     }
   }
+  guide?.release()
   return {
     weights: concatenateRows(parts, rows),
     error,

@@ -56,4 +56,9 @@ export class RoundingGuide {
     )
     return { format: 'pvq', rows, columns: this.columns, segments: this.#segments, ...encoded }
   }
+
+  /** Lets go of what a GPU keeps for it; collected memory would be let go too late for the next matrix. */
+  release(): void {
+    this.#guide.release()
+  }
 }

@@ -1,12 +1,9 @@
 // Bindings of the PVQ codec: the pvq* functions and the bit stream of lib/native.ts.
 #include "addon/pvq.h"
 
-#include <mutex>
-
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
-#include "core/calibrated/guided_encoder.h"
 #include "core/pvq/bit_stream.h"
 #include "core/pvq/gain_levels.h"
 #include "core/pvq/row_encoder.h"
@@ -19,6 +16,20 @@ PyramidCache& shared_pyramids() {
   // Never destroyed: jobs may outlast the start of process.exit().
   static PyramidCache& cache = *new PyramidCache;
   return cache;
+}
+
+Operation encoding(const JobControl& control, const std::function<PvqRows()>& encode) {
+  const auto encoded = std::make_shared<PvqRows>();
+  Operation operation;
+  operation.work = [=] { *encoded = encode(); };
+  operation.result = [=](Napi::Env env) -> Napi::Value {
+    Napi::Object result = Napi::Object::New(env);
+    result["codes"] = to_typed_array(env, encoded->codes);
+    result["rowScale"] = to_typed_array(env, encoded->row_scale);
+    return result;
+  };
+  operation.control = control;
+  return operation;
 }
 
 namespace {
@@ -82,9 +93,7 @@ std::unique_ptr<const PointIndex> index_of(const Pyramid& pyramid) {
   return std::make_unique<PyramidCounts>(pyramid.dimension, pyramid.pulses);
 }
 
-Napi::Value pvq_count(Call& call) {
-  return Napi::BigInt::New(call.env(), index_of(pyramid_of(call, 2))->count());
-}
+Napi::Value pvq_count(Call& call) { return Napi::BigInt::New(call.env(), index_of(pyramid_of(call, 2))->count()); }
 
 Napi::Value pvq_indices(Call& call) {
   const Pyramid pyramid = pyramid_of(call, 3);
@@ -179,21 +188,6 @@ Napi::Value pvq_expected_error(Call& call) {
   return Napi::Number::New(call.env(), law.relative_error(law.levels(arguments.levels)));
 }
 
-// An operation whose result is the rows that `encode` makes.
-Operation encoding(const JobControl& control, const std::function<PvqRows()>& encode) {
-  const auto encoded = std::make_shared<PvqRows>();
-  Operation operation;
-  operation.work = [=] { *encoded = encode(); };
-  operation.result = [=](Napi::Env env) -> Napi::Value {
-    Napi::Object result = Napi::Object::New(env);
-    result["codes"] = to_typed_array(env, encoded->codes);
-    result["rowScale"] = to_typed_array(env, encoded->row_scale);
-    return result;
-  };
-  operation.control = control;
-  return operation;
-}
-
 Operation pvq_encode(Call& call) {
   const Argument values_argument = call.argument(0, "values");
   const size_t rows = call.argument(1, "rows").integer(1, largest_count);
@@ -215,73 +209,6 @@ Napi::Value pvq_first_invalid_row(Call& call) {
   return Napi::Number::New(call.env(), static_cast<double>(row));
 }
 
-// What rows are rounded under, made on the first job's thread because factoring takes a while.
-class GuideObject : public Napi::ObjectWrap<GuideObject> {
- public:
-  explicit GuideObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    Call call(info);
-    translate_errors(info.Env(), [&] { prepare_plan(call); });
-  }
-
-  static void define(Napi::Object exports) {
-    exports["PvqGuide"] = DefineClass(exports.Env(), "PvqGuide", {InstanceMethod<&GuideObject::encode_async>("encodeAsync")});
-  }
-
- private:
-  struct State {
-    std::shared_ptr<const PvqLayout> layout;
-    std::vector<double> hessian;
-    GuidedOptions options;
-    std::once_flag once;
-    std::unique_ptr<const GuidedPlan> plan;
-  };
-
-  void prepare_plan(Call& call) {
-    const size_t columns = call.argument(0, "columns").integer(1, size_t{1} << 16);
-    state_->layout =
-        std::make_shared<const PvqLayout>(columns, pvq_segments(call.argument(1, "segments")), shared_pyramids());
-    const Span<double> hessian = call.argument(2, "hessian").array<double>(columns * columns);
-    state_->hessian.assign(hessian.data, hessian.data + hessian.size);
-    const Argument settings = call.argument(3, "settings");
-    state_->options.ridge = settings["ridge"].number(1e-9, 1e9);
-    state_->options.moves = static_cast<int>(settings["moves"].integer(0, 1000));
-    state_->options.sweeps = static_cast<int>(settings["sweeps"].integer(0, 1000));
-    state_->options.feedback = settings["feedback"].boolean();
-    state_->options.ordered = settings["ordered"].boolean();
-  }
-
-  Napi::Value encode_async(const Napi::CallbackInfo& info) {
-    Call call(info);
-    return run_later(call, [this](Call& c) { return prepare(c); });
-  }
-
-  Operation prepare(Call& call) {
-    const size_t rows = call.argument(1, "rows").integer(1, largest_count);
-    const size_t size = checked_product(rows, state_->layout->columns, "values");
-    const Span<float> values = call.argument(0, "values").array<float>(size);
-    const JobControl control = call.job_control(2);
-    // Copied here, because it is read on another thread.
-    auto output_hessian = std::make_shared<std::vector<double>>();
-    double share = 0;
-    if (const Argument coupling = call.argument(3, "coupling"); coupling.present()) {
-      const Span<double> hessian = coupling["outputHessian"].array<double>(checked_product(rows, rows, "outputHessian"));
-      output_hessian->assign(hessian.data, hessian.data + hessian.size);
-      share = coupling["share"].number(0, 0.9999);
-    }
-    return encoding(control, [=, state = state_] {
-      std::call_once(state->once, [&] {
-        state->plan = std::make_unique<GuidedPlan>(state->hessian.data(), state->layout, state->options, shared_pool());
-        state->hessian = {};
-      });
-      if (output_hessian->empty()) return state->plan->encode(values.data, rows, shared_pool(), control);
-      const RowCoupling coupling(output_hessian->data(), rows, share, shared_pool());
-      return state->plan->encode(values.data, rows, coupling, shared_pool(), control);
-    });
-  }
-
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
 }  // namespace
 
 void register_pvq(Napi::Object exports) {
@@ -294,7 +221,7 @@ void register_pvq(Napi::Object exports) {
   export_function(exports, "pvqExpectedError", pvq_expected_error);
   export_both(exports, "pvqEncode", pvq_encode);
   export_function(exports, "pvqFirstInvalidRow", pvq_first_invalid_row);
-  GuideObject::define(exports);
+  define_pvq_guide(exports);
 }
 
 }  // namespace pyramidion

@@ -276,8 +276,8 @@ inline Shape hessian_shape(uint32_t width) {
 //
 // A sweep: for each block of consecutive groups of one dimension, guided_round, then guided_couple to the columns
 // behind the block (feedback) or to all but the block's (coordinate descent), with changes =
-// GuidedRoundParameters::changes. Accumulators before the first sweep of coordinate descent, and the products for
-// guided_refit: guided_couple with all columns' differences, or targets, as the changes, onto zeros.
+// GuidedRoundParameters::changes. Sums over all columns, like d H: guided_couple with all columns' values as the
+// changes, onto zeros.
 struct GuidedGroup {
   uint32_t first_column, pulses, level_count;
   const float *levels, *metric, *inverse;
@@ -326,15 +326,5 @@ constexpr unsigned kCoupleTile = 64;
 inline Shape guided_couple_shape(uint32_t rows, uint32_t couples) {
   return {blocks_of(couples, kCoupleTile), blocks_of(rows, kCoupleTile), 1, kCoupleThreads, 0};
 }
-
-// guided_refit: row scales, and what follows from them for differences and accumulators. empty: rows of zeros, one byte
-// each.
-struct GuidedRefitParameters {
-  GuidedRows rows;
-  // H w, columns x rows.
-  const float* products;
-  const uint8_t* empty;
-  uint32_t columns;
-};
 
 }  // namespace pyramidion::cuda

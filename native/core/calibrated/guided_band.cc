@@ -30,10 +30,10 @@ class LaneSum {
 
 }  // namespace
 
-GuidedPlan::Band::Band(const GuidedPlan& plan, const GuidedKernel& kernel, size_t rows)
+GuidedPlan::Band::Band(const GuidedPlan& plan, const GuidedSweeps& sweeps, size_t rows)
     : plan_(plan),
-      kernel_(kernel),
-      lanes_(kernel.lanes),
+      sweeps_(sweeps),
+      lanes_(sweeps.lanes()),
       columns_(plan.columns_),
       count_((rows + lanes_ - 1) / lanes_ * lanes_),
       targets_(count_ * columns_),
@@ -82,10 +82,8 @@ void GuidedPlan::Band::round() {
     }
   }
   const GuidedOptions& options = plan_.options_;
-  const size_t groups = plan_.groups_.size();
   std::fill_n(differences_R_.data(), count_ * columns_, 0.0f);
-  kernel_.sweep((options.feedback ? plan_.feedback_ : plan_.independent_).data(), groups, options.moves, true,
-                rows(differences_R_));
+  sweeps_.sweep(options.feedback ? plan_.feedback_ : plan_.independent_, options.moves, true, rows(differences_R_));
   if (!options.feedback) {
     for (size_t row = 0; row < count_; ++row) read_difference(row, differences_H_.data() + row * columns_);
     accumulate(plan_.feedback_, differences_H_, differences_R_);
@@ -97,7 +95,7 @@ void GuidedPlan::Band::round() {
   accumulate(plan_.before_, differences_R_, differences_H_);
   accumulate(plan_.own_, differences_R_, differences_H_);
   for (int sweep = 0; sweep < options.sweeps; ++sweep) {
-    kernel_.sweep(plan_.descent_.data(), groups, options.moves, false, rows(differences_H_));
+    sweeps_.sweep(plan_.descent_, options.moves, false, rows(differences_H_));
   }
   refit_after_descent();
 }
@@ -109,7 +107,7 @@ GuidedRows GuidedPlan::Band::rows(AlignedBuffer<float>& accumulators) {
 
 void GuidedPlan::Band::accumulate(const std::vector<GuidedGroup>& groups, const AlignedBuffer<float>& changes,
                                   AlignedBuffer<float>& accumulators) const {
-  kernel_.accumulate(groups.data(), groups.size(), changes.data(), count_, columns_, accumulators.data());
+  sweeps_.accumulate(groups, changes.data(), count_, columns_, accumulators.data());
 }
 
 // The scale of least error for the points and levels at hand: with q = s v, d = w - q, it is  s (1 + q H d' / q H q').

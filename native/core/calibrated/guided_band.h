@@ -9,7 +9,7 @@ namespace pyramidion {
 class GuidedPlan::Band {
  public:
   // rows: what is to be loaded; they are padded to whole vectors.
-  Band(const GuidedPlan& plan, const GuidedKernel& kernel, size_t rows);
+  Band(const GuidedPlan& plan, const GuidedSweeps& sweeps, size_t rows);
 
   // The weights of a row.
   void load(size_t row, const float* values);
@@ -40,7 +40,7 @@ class GuidedPlan::Band {
   void change_scales(const std::vector<float>& changes);
 
   const GuidedPlan& plan_;
-  const GuidedKernel& kernel_;
+  const GuidedSweeps& sweeps_;
   size_t lanes_, columns_, count_;
   // As GuidedRows has them.
   AlignedBuffer<float> targets_, differences_;

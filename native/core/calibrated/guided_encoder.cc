@@ -51,11 +51,11 @@ std::vector<double> diagonal_block(const std::vector<double>& matrix, size_t col
 size_t coupling_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
 
 // Rows that are rounded at once: so many that a product reads the coupling matrix seldom, where there are enough for
-// all threads.
+// all threads; a vector's at least.
 size_t rows_of_band(size_t rows, size_t lanes, size_t threads) {
   constexpr size_t most = 64;
   const size_t share = (rows + threads - 1) / threads;
-  return std::min(most, (share + lanes - 1) / lanes * lanes);
+  return std::max(lanes, std::min(most, (share + lanes - 1) / lanes * lanes));
 }
 
 }  // namespace
@@ -171,16 +171,16 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
 }
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
-                           const GuidedKernel& kernel) const {
+                           const GuidedSweeps& sweeps) const {
   const size_t columns = layout_->columns;
   check_row_values(values, rows, columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
-  const size_t band_rows = rows_of_band(rows, kernel.lanes, pool.size());
+  const size_t band_rows = rows_of_band(rows, sweeps.lanes(), pool.size());
   pool.parallel_for((rows + band_rows - 1) / band_rows, 1, [&](size_t begin, size_t end) {
     for (size_t b = begin; b < end; ++b) {
       control.check();
       const size_t first = b * band_rows, count = std::min(band_rows, rows - first);
-      Band band(*this, kernel, count);
+      Band band(*this, sweeps, count);
       for (size_t row = 0; row < count; ++row) band.load(row, values + (first + row) * columns);
       band.round();
       for (size_t row = 0; row < count; ++row) {
@@ -193,7 +193,7 @@ PvqRows GuidedPlan::encode(const float* values, size_t rows, ThreadPool& pool, c
 }
 
 PvqRows GuidedPlan::encode(const float* values, size_t rows, const RowCoupling& coupling, ThreadPool& pool,
-                           const JobControl& control, const GuidedKernel& kernel) const {
+                           const JobControl& control, const GuidedSweeps& sweeps) const {
   check_row_values(values, rows, layout_->columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout_->row_bytes), std::vector<uint16_t>(rows)};
   // In the order of rounding: w - q, and what the wave at hand adds to its targets.
@@ -203,12 +203,12 @@ PvqRows GuidedPlan::encode(const float* values, size_t rows, const RowCoupling& 
     const size_t first = coupling.first_of(wave), count = coupling.first_of(wave + 1) - first;
     shifts.resize(count * columns_);
     coupling.shifts(wave, errors.data(), columns_, shifts.data(), pool);
-    const size_t band_rows = rows_of_band(count, kernel.lanes, pool.size());
+    const size_t band_rows = rows_of_band(count, sweeps.lanes(), pool.size());
     pool.parallel_for((count + band_rows - 1) / band_rows, 1, [&](size_t begin, size_t end) {
       for (size_t b = begin; b < end; ++b) {
         const size_t used = std::min(band_rows, count - b * band_rows);
         float* shift = shifts.data() + b * band_rows * columns_;
-        Band band(*this, kernel, used);
+        Band band(*this, sweeps, used);
         for (size_t row = 0; row < used; ++row) {
           band.load(row, values + coupling.row_at(first + b * band_rows + row) * layout_->columns);
           band.shift_target(row, shift + row * columns_);

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "core/aligned_buffer.h"
+#include "core/calibrated/guided_sweeps.h"
 #include "core/calibrated/row_coupling.h"
 #include "core/parallel/job_control.h"
 #include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
 #include "core/pvq/row_encoder.h"
-#include "cpu/guided_rounding/dispatch.h"
 
 namespace pyramidion {
 
@@ -38,13 +38,13 @@ class GuidedPlan {
   GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> layout, const GuidedOptions& options,
              ThreadPool& pool);
 
-  // values: rows x columns. Rows are independent; the result does not depend on the number of threads. Throws what
-  // encode_rows throws for values it cannot code.
+  // values: rows x columns. Rows are independent; the result does not depend on the number of threads, nor on who
+  // sweeps. Throws what encode_rows throws for values it cannot code, and what the sweeps throw.
   PvqRows encode(const float* values, size_t rows, ThreadPool& pool, const JobControl& control,
-                 const GuidedKernel& kernel = guided_kernel()) const;
+                 const GuidedSweeps& sweeps = KernelSweeps(guided_kernel())) const;
   // The same with the rows' errors weighed together, by tr(G D H D').
   PvqRows encode(const float* values, size_t rows, const RowCoupling& coupling, ThreadPool& pool,
-                 const JobControl& control, const GuidedKernel& kernel = guided_kernel()) const;
+                 const JobControl& control, const GuidedSweeps& sweeps = KernelSweeps(guided_kernel())) const;
 
  private:
   struct Group {

@@ -2,7 +2,6 @@
 // block one after another, a row of the matrix a thread, and feeds their errors back inside the block; guided_couple
 // then feeds the block's errors back to all other columns, a matrix product. Every accumulator takes its terms in the
 // order of the CPU's kernels, products and sums rounded one by one, so that the points are theirs, bit for bit.
-// guided_refit fits the row scales between sweeps.
 #include "cuda/kernels/guided_group.cuh"
 
 namespace pyramidion::cuda {
@@ -59,20 +58,29 @@ __device__ __forceinline__ void round_group(const GuidedRoundParameters& p, cons
   for (uint32_t move = 0; move < p.moves && search.move_best_pulse(); ++move) {
   }
 
+  // A group that keeps its code keeps its differences, which a refitted scale may have left elsewhere than here.
+  uint16_t* level = rows.levels + static_cast<size_t>(number) * count + row;
+  bool changed = p.start != 0 || *level != search.level_index;
+#pragma unroll
+  for (int i = 0; i < D; ++i) {
+    int16_t* pulses = rows.points + first + i * count;
+    changed |= *static_cast<const volatile int16_t*>(pulses) != static_cast<int16_t>(search.p[i]);
+    *pulses = static_cast<int16_t>(search.p[i]);
+  }
+  *level = static_cast<uint16_t>(search.level_index);
+
   float change[D];
 #pragma unroll
   for (int i = 0; i < D; ++i) {
     // Read again: all through the search there are no registers for them.
     const float target = *static_cast<const volatile float*>(rows.targets + first + i * count);
     const float before = *static_cast<const volatile float*>(rows.differences + first + i * count);
-    const float difference = target - search.multiplier * search.p[i];
+    const float difference = changed ? target - search.multiplier * search.p[i] : before;
     change[i] = difference - before;
     rows.differences[first + i * count] = difference;
-    rows.points[first + i * count] = static_cast<int16_t>(search.p[i]);
     p.changes[(group.first_column - p.first_column + i) * count + row] = change[i];
   }
-  rows.levels[static_cast<size_t>(number) * count + row] = static_cast<uint16_t>(search.level_index);
-  couple_inside<D>(p, group, row, p.backward != 0 ? p.first_column : group.first_column + D, change);
+  couple_inside<D>(p, group, row, p.backward != 0 ? p.first_column : group.first_column, change);
 }
 
 template <int D>
@@ -149,32 +157,6 @@ extern "C" __global__ void __launch_bounds__(kCoupleThreads, 2) guided_couple(Gu
       p.accumulators[static_cast<size_t>(column_at(place)) * p.row_count + row] = sums[i][j];
     }
   }
-}
-
-// The scale of least error for the points and levels at hand: with q = s v, d = w - s v, r = H d kept in the accumulators
-// and H w in the products,  s' = s + v'r / v'Hv,  s Hv = Hw - r. A thread a row.
-extern "C" __global__ void __launch_bounds__(kGuidedThreads) guided_refit(GuidedRefitParameters p) {
-  const GuidedRows& rows = p.rows;
-  const uint32_t row = blockIdx.x * kGuidedThreads + threadIdx.x;
-  if (row >= rows.count || p.empty[row] != 0) return;
-  double linear = 0, square = 0;
-  for (uint32_t column = 0; column < p.columns; ++column) {
-    const size_t at = static_cast<size_t>(column) * rows.count + row;
-    const double q = static_cast<double>(rows.targets[at]) - rows.differences[at];
-    linear += q * rows.accumulators[at];
-    square += q * (static_cast<double>(p.products[at]) - rows.accumulators[at]);
-  }
-  if (!(square > 0)) return;
-  const float before = rows.scales[row];
-  const float scale = __half2float(__float2half_rn(static_cast<float>(before * (1 + linear / square))));
-  if (!(scale > 0) || !(scale <= 65504.0f)) return;
-  const float change = scale / before - 1;
-  for (uint32_t column = 0; column < p.columns; ++column) {
-    const size_t at = static_cast<size_t>(column) * rows.count + row;
-    rows.differences[at] -= change * (rows.targets[at] - rows.differences[at]);
-    rows.accumulators[at] -= change * (p.products[at] - rows.accumulators[at]);
-  }
-  rows.scales[row] = scale;
 }
 
 }  // namespace pyramidion::cuda

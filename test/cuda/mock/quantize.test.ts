@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   Hessian,
+  type PvqQuantizer,
   PyramidionError,
   pvq,
   type QuantizedLinear,
@@ -13,10 +14,13 @@ import {
   quantizeLinear,
   quantizeModel,
 } from '../../../dist/index.js'
+import { encodeCodes } from '../../../dist/linear/encode-linear.js'
+import { EncodingDevice } from '../../../dist/linear/encoding-device.js'
 import { RandomSource } from '../../../dist/model/random-source.js'
+import type { DenseWeights } from '../../../dist/native.js'
 import { randomNormal } from '../../model/random-normal.js'
 import { randomTensors, tinyConfig, withCheckpoint } from '../../model/tiny-checkpoint.js'
-import { needSimulatedDevice, valueWithDriver } from './simulated-device.js'
+import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated-device.js'
 
 const seed = Math.floor(Math.random() * 2 ** 31)
 const source = new RandomSource(seed)
@@ -114,6 +118,68 @@ describe('codes made on a device', function () {
   }
 })
 
+describe('codes rounded for the outputs on a device', function () {
+  this.timeout(300_000)
+  before(async function () {
+    await needSimulatedDevice(this)
+  })
+
+  const device = EncodingDevice.forLayer({ device: 'cuda' }, 'cuda')
+  const moments = (width: number): Float64Array => {
+    const hessian = new Hessian(width)
+    // Inputs that depend on each other.
+    const x = random(2 * width * width)
+    for (let i = 1; i < x.length; i++) x[i] += 0.5 * x[i - 1]
+    hessian.add(x, 2 * width)
+    return hessian.mean()
+  }
+
+  const codes: [string, PvqQuantizer, number, number][] = [
+    ['groups of 8', pvq({ dimension: 8, pulses: 12, levels: 7 }), 3, 32],
+    ['groups of 16, padded', pvq({ dimension: 16, pulses: 24, levels: 7 }), 5, 70],
+    ['two segments', pvq({ bits: 2.9 }), 3, 96],
+  ]
+  for (const [name, quantizer, rows, columns] of codes) {
+    it(`are the processor's: ${name}`, async () => {
+      const data = new Uint8Array(random(rows * columns).fill(0, columns, 2 * columns).buffer)
+      const weight: DenseWeights = { format: 'f32', rows, columns, data }
+      const options = { quantizer, rotationSeed: null, metric: moments(columns) }
+      const host = await encodeCodes(weight, options, false)
+      assert.deepEqual(await encodeCodes(weight, { ...options, device }, false), host, `seed ${seed}`)
+    })
+  }
+
+  it("are the processor's with rows weighed together, and without feedback", async () => {
+    const [rows, columns] = [40, 16]
+    const weight: DenseWeights = { format: 'f32', rows, columns, data: new Uint8Array(random(rows * columns).buffer) }
+    const quantizer = pvq({ dimension: 8, pulses: 9, levels: 3 })
+    const common = { quantizer, rotationSeed: 3, metric: moments(columns) }
+    for (const options of [
+      { ...common, outputHessian: moments(rows), guide: { sweeps: 1 } },
+      { ...common, guide: { feedback: false, sweeps: 1 } },
+    ]) {
+      const host = await encodeCodes(weight, options, false)
+      assert.deepEqual(await encodeCodes(weight, { ...options, device }, false), host, `seed ${seed}`)
+    }
+  })
+
+  it('need memory: said so, or under auto the processor rounds', () => {
+    const quantize = (choice: string) => `library.quantizeLinear(
+      Float32Array.from({ length: 512 }, (_, i) => Math.sin(i * i)), { outFeatures: 8, inFeatures: 64 },
+      { quantizer: library.pvq({ dimension: 8, pulses: 12, levels: 7 }), hessian, device: '${choice}' })`
+    const { value, stderr } = runWithDriver(
+      { MOCK_CUDA_MEMORY: '20000' },
+      `const hessian = new library.Hessian(64)
+       hessian.add(Float32Array.from({ length: 64 * 80 }, (_, i) => Math.cos(i * i)), 80)
+       const failed = await failure(${quantize('cuda')})
+       const [host, layer] = [await ${quantize('cpu')}, await ${quantize('auto')}]
+       report([failed.code, JSON.stringify(host.tensors()) === JSON.stringify(layer.tensors())])`,
+    )
+    assert.deepEqual(value, ['OUT_OF_MEMORY', true], stderr)
+    assert.match(stderr, /PyramidionWarning: a layer is left to the processor: no device memory for \d+ bytes/)
+  })
+})
+
 describe('moments gathered on a device', function () {
   this.timeout(60_000)
   before(async function () {
@@ -189,7 +255,10 @@ describe('a model quantized on a device', function () {
 
   it('has the bytes that the processor gives it, calibrated too', async () => {
     const calibration = 'Once upon a time there was a fox who lived in a wood. '.repeat(40)
-    for (const options of [{}, { calibration, calibrationTokens: 300 }] satisfies Partial<QuantizeModelOptions>[]) {
+    for (const options of [
+      {},
+      { calibration, calibrationTokens: 300, advanced: { sweeps: 1 } },
+    ] satisfies Partial<QuantizeModelOptions>[]) {
       const name = options.calibration === undefined ? 'plain' : 'calibrated'
       const warnings: string[] = []
       const onWarning = (message: string) => warnings.push(message)

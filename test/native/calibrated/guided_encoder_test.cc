@@ -35,7 +35,8 @@ std::vector<double> correlated_hessian(size_t columns, size_t rank, Random& rand
   std::vector<double> directions(columns * rank), hessian(columns * columns, 0);
   for (size_t i = 0; i < columns; ++i) {
     for (size_t k = 0; k < rank; ++k) {
-      directions[i * rank + k] = random.gaussian() * std::exp(-4.0 * static_cast<double>(k) / static_cast<double>(rank));
+      directions[i * rank + k] =
+          random.gaussian() * std::exp(-4.0 * static_cast<double>(k) / static_cast<double>(rank));
     }
   }
   for (size_t i = 0; i < columns; ++i) {
@@ -242,25 +243,25 @@ TEST_CASE("every instruction set and any number of threads round alike, whatever
   const uint64_t seed = 74;
   INFO("seed ", seed);
   Random random(seed);
-  for (const Case& c :
-       {Case{1, 1, {segment(1, 2, 3, 2, 1)}}, Case{3, 7, {segment(7, 4, 7, 4, 7)}},
-        Case{5, 31, {segment(31, 8, 12, 7, 31)}}, Case{21, 100, {segment(64, 16, 29, 7, 100), segment(36, 8, 9, 3, 100)}},
-        Case{18, 96, {segment(96, 32, 21, 4, 96)}},
-        Case{21, 100, {segment(64, barnes_wall(42), 7, 100), segment(36, 8, 12, 7, 100)}},
-        Case{5, 30, {segment(30, barnes_wall(20), 2, 30)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
+  for (const Case& c : {Case{1, 1, {segment(1, 2, 3, 2, 1)}}, Case{3, 7, {segment(7, 4, 7, 4, 7)}},
+                        Case{5, 31, {segment(31, 8, 12, 7, 31)}},
+                        Case{21, 100, {segment(64, 16, 29, 7, 100), segment(36, 8, 9, 3, 100)}},
+                        Case{18, 96, {segment(96, 32, 21, 4, 96)}},
+                        Case{21, 100, {segment(64, barnes_wall(42), 7, 100), segment(36, 8, 12, 7, 100)}},
+                        Case{5, 30, {segment(30, barnes_wall(20), 2, 30)}}, Case{2, 9, {segment(9, 16, 11, 3, 9)}}}) {
     INFO("rows ", c.rows, " columns ", c.columns);
     Setup setup(c, c.columns, random);
     const GuidedPlan plan(setup.hessian.data(), setup.layout, {0.01, 6, 2}, setup.pool);
     ThreadPool alone(1);
-    const PvqRows reference =
-        plan.encode(setup.values.data(), c.rows, alone, JobControl(), guided_kernel(InstructionSet::portable));
+    const PvqRows reference = plan.encode(setup.values.data(), c.rows, alone, JobControl(),
+                                          KernelSweeps(guided_kernel(InstructionSet::portable)));
     CHECK(first_invalid_row(*setup.layout, reference.codes.data(), c.rows) == -1);
     for (const GuidedKernel& kernel : guided_kernels()) {
       if (kernel.instruction_set > supported_instruction_set()) continue;
       INFO("instruction set ", name_of(kernel.instruction_set));
       for (size_t threads : {1, 3}) {
         ThreadPool pool(threads);
-        const PvqRows encoded = plan.encode(setup.values.data(), c.rows, pool, JobControl(), kernel);
+        const PvqRows encoded = plan.encode(setup.values.data(), c.rows, pool, JobControl(), KernelSweeps(kernel));
         CHECK(encoded.codes == reference.codes);
         CHECK(encoded.row_scale == reference.row_scale);
       }

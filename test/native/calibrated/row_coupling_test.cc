@@ -19,7 +19,8 @@ std::vector<double> correlated(size_t width, double decay, Random& random) {
   std::vector<double> directions(width * width), result(width * width, 0);
   for (size_t i = 0; i < width; ++i) {
     for (size_t k = 0; k < width; ++k) {
-      directions[i * width + k] = random.gaussian() * std::exp(-decay * static_cast<double>(k) / static_cast<double>(width));
+      directions[i * width + k] =
+          random.gaussian() * std::exp(-decay * static_cast<double>(k) / static_cast<double>(width));
     }
   }
   for (size_t i = 0; i < width; ++i) {
@@ -31,8 +32,8 @@ std::vector<double> correlated(size_t width, double decay, Random& random) {
 }
 
 // tr(G D H D')
-double two_sided_error(const std::vector<float>& d, const std::vector<double>& g, const std::vector<double>& h, size_t rows,
-                       size_t columns) {
+double two_sided_error(const std::vector<float>& d, const std::vector<double>& g, const std::vector<double>& h,
+                       size_t rows, size_t columns) {
   double error = 0;
   for (size_t i = 0; i < rows; ++i) {
     std::vector<double> mixed(columns, 0);
@@ -67,8 +68,8 @@ TEST_CASE("row coupling: waves hold every row once, and shifts leave the least e
   const auto at = [&](size_t i, size_t j) {
     return share / mean * g[coupling.row_at(i) * rows + coupling.row_at(j)] + (i == j ? 1 - share : 0);
   };
-  // With one column and errors in the first two waves, the last wave's errors of least  d' G d  are minus its shifts, so there
-  // the gradient G d is zero.
+  // With one column and errors in the first two waves, the last wave's errors of least  d' G d  are minus its shifts,
+  // so there the gradient G d is zero.
   const size_t last = coupling.first_of(2);
   std::vector<float> errors = random.gaussians(rows), shifts(rows - last);
   coupling.shifts(2, errors.data(), 1, shifts.data(), pool);
@@ -111,6 +112,6 @@ TEST_CASE("rounding with coupled rows lowers the error under both Hessians, and 
   CHECK(coupled.row_scale[5] == 0);
   for (const GuidedKernel& kernel : guided_kernels()) {
     if (kernel.instruction_set > instruction_set()) continue;
-    CHECK(plan.encode(values.data(), rows, coupling, pool, JobControl(), kernel).codes == coupled.codes);
+    CHECK(plan.encode(values.data(), rows, coupling, pool, JobControl(), KernelSweeps(kernel)).codes == coupled.codes);
   }
 }

@@ -33,12 +33,12 @@ struct Problem {
     }
   }
 
-  // With feedback, coupled to the columns behind a group, otherwise to all.
+  // With feedback, coupled to the columns from a group on, otherwise to all.
   std::vector<GuidedGroup> cpu_groups(bool feedback) const {
     std::vector<GuidedGroup> result;
     const size_t d = setting.dimension;
     for (size_t g = 0; g < groups; ++g) {
-      const size_t first = g * d, coupled = feedback ? first + d : 0;
+      const size_t first = g * d, coupled = feedback ? first : 0;
       const std::vector<float>& coupling = feedback ? factor : hessian;
       result.push_back({{setting.dimension, setting.pulses},
                         levels.data(),
@@ -151,14 +151,6 @@ class DeviceRounding {
     couple(differences_.data(), hessian_.data(), 0, static_cast<uint32_t>(problem_.columns), 0, 0);
   }
 
-  void refit(const std::vector<float>& products, const std::vector<uint8_t>& empty) {
-    DeviceArray<float> device_products(products);
-    DeviceArray<uint8_t> device_empty(empty);
-    run(cuda::guided_refit, cuda::guided_round_shape(static_cast<uint32_t>(rows_)),
-        cuda::GuidedRefitParameters{rows_on_device(), device_products.data(), device_empty.data(),
-                                    static_cast<uint32_t>(problem_.columns)});
-  }
-
   State state() const {
     return {differences_.values(), accumulators_.values(), scales_.values(), points_.values(), level_indices_.values()};
   }
@@ -235,39 +227,4 @@ TEST_CASE("cuda guided_rounding: points, levels and sums of the CPU's kernels, b
       CHECK(found.accumulators == expected.accumulators);
     }
   }
-}
-
-TEST_CASE("cuda guided_rounding: scales are refitted as the CPU does it, rows of zeros left alone") {
-  Random random(72);
-  const size_t rows = 9;
-  const Problem problem({8, 12, 7}, 5, random);
-  const std::vector<float> targets = random.gaussians(problem.columns * rows), scales = random_scales(rows, random);
-  const std::vector<float> products = random.gaussians(problem.columns * rows);
-  std::vector<uint8_t> empty(rows, 0);
-  empty[4] = 1;
-  DeviceRounding rounding(problem, targets, scales, rows);
-  rounding.sweep(true, 2);
-  rounding.accumulate_differences();
-  const State before = rounding.state();
-  rounding.refit(products, empty);
-  const State after = rounding.state();
-  size_t refitted = 0;
-  for (size_t row = 0; row < rows; ++row) {
-    double linear = 0, square = 0;
-    for (size_t i = row; i < targets.size(); i += rows) {
-      const double q = static_cast<double>(targets[i]) - before.differences[i];
-      linear += q * before.accumulators[i];
-      square += q * (static_cast<double>(products[i]) - before.accumulators[i]);
-    }
-    const float wanted = half_to_float(float_to_half(static_cast<float>(scales[row] * (1 + linear / square))));
-    const bool changes = empty[row] == 0 && square > 0 && wanted > 0;
-    refitted += changes ? 1 : 0;
-    const float scale = changes ? wanted : scales[row], change = scale / scales[row] - 1;
-    CHECK(after.scales[row] == scale);
-    for (size_t i = row; i < targets.size(); i += rows) {
-      const float difference = before.differences[i] - change * (targets[i] - before.differences[i]);
-      CHECK(after.differences[i] == (changes ? difference : before.differences[i]));
-    }
-  }
-  CHECK(refitted > 1);
 }

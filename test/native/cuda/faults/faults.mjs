@@ -163,10 +163,10 @@ export const faults = [
     modes: ['thread'],
   },
   {
-    name: 'a group is not coupled to the next',
+    name: 'a group is not coupled to itself',
     file: 'guided_rounding.cu',
-    find: 'p.backward != 0 ? p.first_column : group.first_column + D',
-    replace: 'p.backward != 0 ? p.first_column : group.first_column + 2 * D',
+    find: 'p.backward != 0 ? p.first_column : group.first_column, change',
+    replace: 'p.backward != 0 ? p.first_column : group.first_column + D, change',
     family: 'guided_rounding',
     modes: ['plain'],
   },

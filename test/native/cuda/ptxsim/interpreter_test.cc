@@ -162,7 +162,7 @@ TEST_CASE("instructions of one lane compute what the manual says") {
 
 TEST_CASE("a mnemonic that is not on the list is refused as a whole") {
   for (const char* instruction :
-       {"add.cc.u32 %r5, %r6, %r7;\n", "ld.volatile.global.u64 %d5, [%d2];\n", "frob.b32 %r5;\n",
+       {"add.cc.u32 %r5, %r6, %r7;\n", "ld.relaxed.gpu.global.u64 %d5, [%d2];\n", "frob.b32 %r5;\n",
         "mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 %r5;\n", "add.sat.s32 %r5, %r6, %r7;\n"}) {
     CAPTURE(std::string(instruction));
     CHECK_THROWS_AS(run(instruction), std::runtime_error);

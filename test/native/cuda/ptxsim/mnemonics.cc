@@ -11,9 +11,10 @@ namespace {
 // (docs.nvidia.com/cuda/parallel-thread-execution) and is computed by lane_operations.cc, warp_operations.cc or
 // block.cc.
 const char* const kMnemonics[] = {
-    // Moves and memory. Caching hints change no value.
+    // Moves and memory. Caching hints change no value, nor does volatile: every load is carried out as it comes.
     "mov.{pred,b16,b32,b64,u16,u32,u64,s16,s32,s64,f32,f64}",
-    "ld.{global,shared,local,global.nc,global.L1::no_allocate,global.nc.L1::no_allocate,global.nc.L1::no_allocate.L2::"
+    "ld.{global,volatile.global,shared,local,global.nc,global.L1::no_allocate,global.nc.L1::no_allocate,global.nc.L1::"
+    "no_allocate.L2::"
     "128B,global.nc.L1::no_allocate.L2::256B}{,.v2,.v4}.{b8,b16,b32,b64,u8,u16,u32,u64,s8,s16,s32,s64,f32,f64}",
     "ld{,.v2,.v4}.{b8,b16,b32,b64,u8,u16,u32,u64,s8,s16,s32,s64,f32,f64}",
     "ld.param{,.v2,.v4}.{b8,b16,b32,b64,u8,u16,u32,u64,s8,s16,s32,s64,f32,f64}",
