@@ -30,6 +30,9 @@ const std::vector<Extension>& extensions() {
         {"avx512vl", __builtin_cpu_supports("avx512vl") != 0},
         {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0},
         {"avx512vbmi", __builtin_cpu_supports("avx512vbmi") != 0},
+        {"avxvnni", __builtin_cpu_supports("avxvnni") != 0},
+        {"amx-tile", __builtin_cpu_supports("amx-tile") != 0},
+        {"amx-int8", __builtin_cpu_supports("amx-int8") != 0},
     };
 #elif defined(__aarch64__) && defined(__linux__)
     return std::vector<Extension>{{"neon", true}, {"dotprod", (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0}};

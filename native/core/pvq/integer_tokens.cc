@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/matrix/half.h"
+#include "cpu/expanded_product/dispatch.h"
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
@@ -86,14 +87,21 @@ std::vector<IntegerTokens::Place> IntegerTokens::places_of(const PvqLayout& layo
 }
 
 IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool)
+    : IntegerTokens(layout, x, tokens, pool, tokens >= tile_tokens && expanded_product_takes_tiles()) {}
+
+IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool in_tiles)
     : places_(places_of(layout)),
       scales_(tokens),
       value_stride_(padded_lines(places_.back().quad) * kQuadBytes),
       correction_stride_(padded_lines(places_.back().block) * block_groups),
       values_(tokens * value_stride_),
-      corrections_(tokens * correction_stride_) {
-  pool.parallel_for(tokens, 4, [&](size_t first, size_t last) {
+      corrections_(tokens * correction_stride_),
+      in_tiles_(in_tiles),
+      tile_stride_(places_.back().quad * kQuadBytes * tile_tokens),
+      tiles_(in_tiles ? token_tiles(tokens) * tile_stride_ : 0) {
+  pool.parallel_for(tokens, tile_tokens, [&](size_t first, size_t last) {
     for (size_t token = first; token < last; ++token) convert(layout, x + token * layout.columns, token);
+    if (in_tiles_) pack_tile(layout, first / tile_tokens);
   });
 }
 
@@ -118,10 +126,24 @@ void IntegerTokens::convert(const PvqLayout& layout, const float* x, size_t toke
   scales_[token] = finite ? scale : std::numeric_limits<float>::quiet_NaN();
 }
 
+void IntegerTokens::pack_tile(const PvqLayout& layout, size_t tile) {
+  const size_t first = tile * tile_tokens;
+  for (size_t s = 0; s < layout.codes.size(); ++s) {
+    pack_token_tile(values_.data() + first * value_stride_ + places_[s].quad * kQuadBytes, value_stride_,
+                    std::min(tile_tokens, count() - first), blocks_of(layout.codes[s]),
+                    static_cast<size_t>(quads_of(layout.codes[s])),
+                    tiles_.data() + tile * tile_stride_ + places_[s].quad * kQuadBytes * tile_tokens);
+  }
+}
+
 SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) const {
-  return SegmentTokens{scales_.size(), value_stride_, correction_stride_,
+  return SegmentTokens{scales_.size(),
+                       value_stride_,
+                       correction_stride_,
                        values_.data() + places_[index].quad * kQuadBytes,
-                       corrections_.data() + places_[index].block * block_groups}
+                       corrections_.data() + places_[index].block * block_groups,
+                       in_tiles_ ? tiles_.data() + places_[index].quad * kQuadBytes * tile_tokens : nullptr,
+                       tile_stride_}
       .slice(first, count);
 }
 

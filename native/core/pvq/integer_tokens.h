@@ -19,6 +19,7 @@
 #include "core/aligned_buffer.h"
 #include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
+#include "core/pvq/token_tiles.h"
 
 namespace pyramidion {
 
@@ -37,10 +38,19 @@ struct SegmentTokens {
   // 64-byte aligned: blocks x 16, -8 times the sum of a group's inputs; products with pulses kept as p + 8 begin with
   // it.
   const int32_t* corrections;
+  // The values in tiles (token_tiles.h), the first token at the start of one; null where they are not kept.
+  const int8_t* tiles = nullptr;
+  size_t tile_stride = 0;
 
   SegmentTokens slice(size_t first, size_t tokens) const {
-    return {tokens, value_stride, correction_stride, values + first * value_stride,
-            corrections + first * correction_stride};
+    const bool starts_tile = tiles != nullptr && first % tile_tokens == 0;
+    return {tokens,
+            value_stride,
+            correction_stride,
+            values + first * value_stride,
+            corrections + first * correction_stride,
+            starts_tile ? tiles + first / tile_tokens * tile_stride : nullptr,
+            tile_stride};
   }
 };
 
@@ -49,6 +59,8 @@ class IntegerTokens {
   // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale
   // NaN.
   IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool);
+  // in_tiles: whether to keep them in tiles too; the first form does where it is of use.
+  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool in_tiles);
 
   size_t count() const { return scales_.size(); }
   float scale(size_t token) const { return scales_[token]; }
@@ -61,12 +73,16 @@ class IntegerTokens {
   };
   static std::vector<Place> places_of(const PvqLayout& layout);
   void convert(const PvqLayout& layout, const float* x, size_t token);
+  void pack_tile(const PvqLayout& layout, size_t tile);
 
   std::vector<Place> places_;
   std::vector<float> scales_;
   size_t value_stride_, correction_stride_;
   AlignedBuffer<int8_t> values_;
   AlignedBuffer<int32_t> corrections_;
+  bool in_tiles_;
+  size_t tile_stride_;
+  AlignedBuffer<int8_t> tiles_;
 };
 
 // sums[i] = the sum of the 16 lanes at lanes + 16 i: halves are added until one is left.

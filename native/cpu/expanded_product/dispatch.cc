@@ -4,21 +4,40 @@ namespace pyramidion {
 
 extern const ExpandedProductKernel expanded_product_portable;
 extern const ExpandedProductKernel expanded_product_avx2;
+extern const ExpandedProductKernel expanded_product_avx_vnni;
 extern const ExpandedProductKernel expanded_product_avx512;
 extern const ExpandedProductKernel expanded_product_neon;
 extern const ExpandedProductKernel expanded_product_neon_dot;
+extern const ExpandedProductKernel expanded_product_amx;
+// Whether the processor has AMX and the system lets this process use it.
+bool amx_usable();
+
+bool expanded_product_takes_tiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  static const bool takes = instruction_set() >= InstructionSet::avx512 && amx_usable();
+  return takes;
+#else
+  return false;
+#endif
+}
 
 const std::vector<ExpandedProductKernel>& expanded_product_kernels() {
-  static const std::vector<ExpandedProductKernel> kernels = {
+  static const std::vector<ExpandedProductKernel> kernels = [] {
+    std::vector<ExpandedProductKernel> present;
 #if defined(__x86_64__)
-    expanded_product_avx512,
-    expanded_product_avx2,
-#elif defined(__aarch64__)
-    expanded_product_neon_dot,
-    expanded_product_neon,
+#if defined(__linux__)
+    if (expanded_product_takes_tiles()) present.push_back(expanded_product_amx);
 #endif
-    expanded_product_portable,
-  };
+    present.push_back(expanded_product_avx512);
+    if (has_extension("avxvnni")) present.push_back(expanded_product_avx_vnni);
+    present.push_back(expanded_product_avx2);
+#elif defined(__aarch64__)
+    present.push_back(expanded_product_neon_dot);
+    present.push_back(expanded_product_neon);
+#endif
+    present.push_back(expanded_product_portable);
+    return present;
+  }();
   return kernels;
 }
 

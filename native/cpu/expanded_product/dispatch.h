@@ -9,6 +9,8 @@
 namespace pyramidion {
 
 struct ExpandedProductKernel {
+  // An extension that only some processors with the set have makes a kernel of its own: AVX-VNNI beside AVX2, AMX
+  // beside AVX-512.
   InstructionSet instruction_set;
   // Whether this form handles the rows at all.
   bool (*supports)(const ExpandedRows& rows);
@@ -17,10 +19,13 @@ struct ExpandedProductKernel {
   void (*accumulate)(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes);
 };
 
-// Best first; the last one runs everywhere and supports all rows.
+// Those that this processor may have; best first. The last one runs everywhere and supports all rows.
 const std::vector<ExpandedProductKernel>& expanded_product_kernels();
 
 // The first of them that `set` covers and that supports the rows.
 const ExpandedProductKernel& expanded_product_kernel(const ExpandedRows& rows, InstructionSet set = instruction_set());
+
+// Whether a kernel in use wants many tokens in tiles (core/pvq/token_tiles.h).
+bool expanded_product_takes_tiles();
 
 }  // namespace pyramidion

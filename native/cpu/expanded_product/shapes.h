@@ -30,7 +30,7 @@ void with_shape(const ExpandedRows& rows, const Run& run) {
   }
 }
 
-bool has_factor_table(const ExpandedRows& rows) { return !rows.factors->values.empty(); }
+inline bool has_factor_table(const ExpandedRows& rows) { return !rows.factors->values.empty(); }
 
 }  // namespace
 }  // namespace pyramidion
