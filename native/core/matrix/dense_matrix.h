@@ -29,6 +29,8 @@ class DenseMatrix : public EncodedMatrix {
 
   size_t bytes() const override { return data_.size(); }
   void decode_rows(size_t first, size_t count, float* out, size_t stride) const override;
+  // Of f16, several rows at once.
+  void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
 
  private:
   const DenseFormat& format_;

@@ -156,6 +156,10 @@ inline void read_wide(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) 
   }
 }
 
+// Pulses are read from memory in order, but with so much to do between two reads that the processor does not get far
+// enough ahead on its own.
+constexpr size_t prefetch_distance = 1536;
+
 // The blocks of a row one after the other.
 template <int Quads, bool Words>
 class BlockCursor {
@@ -181,6 +185,9 @@ class BlockCursor {
                                                         const FactorReader& factors, size_t b, const Use& use) {
     static const WordBits bits;
     constexpr int offset_log2 = Words ? 4 : 3;
+    for (int line = 0; line < Quads; line += 2) {
+      _mm_prefetch(reinterpret_cast<const char*>(pulses_ + prefetch_distance + line * 32), _MM_HINT_T0);
+    }
     const __m512i tags = read_tags(tags_, rows.tag_bits);
     tags_ += rows.tag_bytes();
     const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;

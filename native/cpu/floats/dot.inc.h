@@ -1,6 +1,7 @@
 // Sums and scalings of float vectors of any length.
 #pragma once
 
+#include "core/matrix/half.h"
 #include "cpu/floats/vector.h"
 
 namespace pyramidion::PYRAMIDION_FLOATS {
@@ -19,23 +20,51 @@ T dot(const T* a, const T* b, size_t count) {
   return sum;
 }
 
-// Of several rows at once, whose sums do not wait for each other.
-template <size_t rows>
-inline void some_row_dots(const float* x, const float* from, size_t stride, size_t width, float factor, float* out) {
+inline FloatVector load_halves(const uint16_t* from) {
+#if defined(__AVX512F__)
+  // With a mask, since GCC 12 takes the "undefined" vector inside the plain intrinsic for a mistake (bug 105593).
+  return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#elif defined(__AVX2__)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#elif defined(PYRAMIDION_NEON)
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from)));
+#else
+  FloatVector values;
+  for (size_t lane = 0; lane < kFloats; ++lane) values[lane] = half_to_float(from[lane]);
+  return values;
+#endif
+}
+
+// Of several rows at once, whose sums do not wait for each other. Halves have 16 bits.
+template <size_t rows, class T>
+inline void some_row_dots(const float* x, const T* from, size_t stride, size_t width, float factor, float* out) {
   FloatVector sums[rows] = {};
   size_t i = 0;
   for (; i + kFloats <= width; i += kFloats) {
     const FloatVector values = load(x + i);
-    for (size_t row = 0; row < rows; ++row) sums[row] = multiply_add(values, load(from + row * stride + i), sums[row]);
+    for (size_t row = 0; row < rows; ++row) {
+      if constexpr (sizeof(T) == 2) {
+        sums[row] = multiply_add(values, load_halves(from + row * stride + i), sums[row]);
+      } else {
+        sums[row] = multiply_add(values, load(from + row * stride + i), sums[row]);
+      }
+    }
   }
   for (size_t row = 0; row < rows; ++row) {
     float sum = sum_of<float>(sums[row]);
-    for (size_t j = i; j < width; ++j) sum += x[j] * from[row * stride + j];
+    for (size_t j = i; j < width; ++j) {
+      if constexpr (sizeof(T) == 2) {
+        sum += x[j] * half_to_float(from[row * stride + j]);
+      } else {
+        sum += x[j] * from[row * stride + j];
+      }
+    }
     out[row] = factor * sum;
   }
 }
 
-void row_dots(const float* x, const float* rows, size_t stride, size_t count, size_t width, float factor, float* out) {
+template <class T>
+void row_dots(const float* x, const T* rows, size_t stride, size_t count, size_t width, float factor, float* out) {
   size_t row = 0;
   for (; row + 8 <= count; row += 8) some_row_dots<8>(x, rows + row * stride, stride, width, factor, out + row);
   for (; row < count; ++row) some_row_dots<1>(x, rows + row * stride, stride, width, factor, out + row);

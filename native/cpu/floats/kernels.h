@@ -31,10 +31,13 @@ struct FloatKernels {
   ProductKernels<float> f32;
   ProductKernels<double> f64;
 
-  // Attention of one query: rows of `width` values lie `stride` apart.
+  // Rows of `width` values lie `stride` apart.
   // out[r] = factor * <x, row r>
   void (*row_dots)(const float* x, const float* rows, size_t stride, size_t count, size_t width, float factor,
                    float* out);
+  // The same of rows in f16.
+  void (*row_dots_f16)(const float* x, const uint16_t* rows, size_t stride, size_t count, size_t width, float factor,
+                       float* out);
   // out = sum_r weights[r] * row r
   void (*weighted_row_sum)(const float* weights, const float* rows, size_t stride, size_t count, size_t width,
                            float* out);

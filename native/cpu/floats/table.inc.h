@@ -15,7 +15,8 @@ extern const FloatKernels kernels;
 const FloatKernels kernels = {
     {kPanel<float>, pack<float>, multiply_panels<float>, dot<float>, add_scaled<float>},
     {kPanel<double>, pack<double>, multiply_panels<double>, dot<double>, add_scaled<double>},
-    row_dots,
+    row_dots<float>,
+    row_dots<uint16_t>,
     weighted_row_sum,
     scale,
     multiply,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../core/random_inputs.h"
+#include "core/matrix/half.h"
 #include "cpu/floats/kernels.h"
 
 using namespace pyramidion;
@@ -104,13 +105,20 @@ TEST_CASE("scores and weighted sums of attention equal plain loops for any numbe
         RandomInputs inputs(width * 100 + count);
         const std::vector<float> x = inputs.normal(width), rows = inputs.normal(count * stride);
         const std::vector<float> weights = inputs.normal(count);
-        std::vector<float> scores(count, NAN), sums(width, NAN);
+        std::vector<float> scores(count, NAN), sums(width, NAN), half_scores(count, NAN);
+        std::vector<uint16_t> halves;
+        for (float value : rows) halves.push_back(float_to_half(value));
         kernels.row_dots(x.data(), rows.data(), stride, count, width, 0.5f, scores.data());
+        kernels.row_dots_f16(x.data(), halves.data(), stride, count, width, 0.5f, half_scores.data());
         kernels.weighted_row_sum(weights.data(), rows.data(), stride, count, width, sums.data());
         for (size_t row = 0; row < count; ++row) {
-          double dot = 0;
-          for (size_t i = 0; i < width; ++i) dot += static_cast<double>(x[i]) * rows[row * stride + i];
+          double dot = 0, half_dot = 0;
+          for (size_t i = 0; i < width; ++i) {
+            dot += static_cast<double>(x[i]) * rows[row * stride + i];
+            half_dot += static_cast<double>(x[i]) * half_to_float(halves[row * stride + i]);
+          }
           REQUIRE(std::fabs(scores[row] - 0.5 * dot) < 1e-4);
+          REQUIRE(std::fabs(half_scores[row] - 0.5 * half_dot) < 1e-4);
         }
         for (size_t i = 0; i < width; ++i) {
           double sum = 0;
