@@ -163,6 +163,15 @@ describe('codes rounded for the outputs on a device', function () {
     }
   })
 
+  it('stop when they are asked to', async () => {
+    const data = new Uint8Array(random(5 * 70).buffer)
+    const quantizer = pvq({ dimension: 16, pulses: 24, levels: 7 })
+    const options = { quantizer, rotationSeed: null, metric: moments(70), device, signal: AbortSignal.timeout(40) }
+    await assert.rejects(encodeCodes({ format: 'f32', rows: 5, columns: 70, data }, options, false), {
+      code: 'ABORTED',
+    })
+  })
+
   it('need memory: said so, or under auto the processor rounds', () => {
     const quantize = (choice: string) => `library.quantizeLinear(
       Float32Array.from({ length: 512 }, (_, i) => Math.sin(i * i)), { outFeatures: 8, inFeatures: 64 },

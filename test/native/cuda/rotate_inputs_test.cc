@@ -104,8 +104,17 @@ class Case {
 };
 
 std::vector<Setting> settings() {
-  return {{1, 0, false}, {1, 1, false}, {1, 5, false}, {1, 10, false}, {3, 2, false},
-          {5, 7, false}, {3, 0, true},  {12, 4, true}, {36, 3, true},  {7, 6, true}};
+  return cases<Setting>({{5, 7, false},
+                         {12, 4, true},
+                         {1, 0, false},
+                         {1, 1, false},
+                         {1, 5, false},
+                         {1, 10, false},
+                         {3, 2, false},
+                         {3, 0, true},
+                         {36, 3, true},
+                         {7, 6, true}},
+                        2);
 }
 
 }  // namespace
