@@ -67,36 +67,58 @@ inline void read_wide(const uint8_t* from, Pulses<Quads>& pulses) {
   for (int q = 0; q < Quads; ++q) pulses[q] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from + q * 64), vdupq_n_u8(128)));
 }
 
+// What is kept modulo 16 and beyond -8..7 according to `bits`, one a byte, has the other upper half.
+inline int8x16_t turn_overflows(int8x16_t pulses, uint64_t bits) {
+  const uint8x16_t own = vcombine_u8(vdup_n_u8(static_cast<uint8_t>(bits)), vdup_n_u8(static_cast<uint8_t>(bits >> 8)));
+  const uint8x16_t places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+  const uint8x16_t turn = vandq_u8(vtstq_u8(own, places), vdupq_n_u8(0xf0));
+  return veorq_s8(pulses, vreinterpretq_s8_u8(turn));
+}
+
 // A walk through the blocks of one row.
 template <int Quads, bool Words>
 class BlockCursor {
  public:
   BlockCursor() = default;
   BlockCursor(const ExpandedRows& rows, size_t row)
-      : pulses_(rows.pulses.data() + rows.rows[row].pulses),
-        tags_(rows.row_tags(row)),
-        wide_(rows.wide_blocks.data() + rows.rows[row].wide_blocks),
-        wide_end_(rows.wide_blocks.data() + rows.rows[row + 1].wide_blocks) {}
+      : pulses_(rows.row_pulses(row)), tags_(rows.row_tags(row)), forms_(rows.row_forms(row)) {}
 
   // Block b, which must be the next: pulses as quads x 16 groups x 4, and the factors of the groups.
   void read(const ExpandedRows& rows, size_t b, uint8x16x2_t first_bits, int8_t* pulses, float* factors) {
-    const bool in_list = wide_ != wide_end_ && *wide_ == b;
-    const bool is_wide = Quads == 1 || rows.all_wide || in_list;
-    wide_ += in_list ? 1 : 0;
+    const uint8_t form = forms_ == nullptr ? ExpandedRows::wide : forms_[b];
+    const bool is_wide = Quads == 1 || form == ExpandedRows::wide;
+    const size_t vectors = is_wide ? Quads : Quads / 2, vector_bytes = 4 * rows.lanes(b);
+    const uint8_t* from = pulses_;
+    uint8_t whole[Quads * 64];
+    if (vector_bytes < 64) {
+      // No pulses in the lanes that are not kept.
+      std::memset(whole, is_wide ? 0x80 : 0x88, sizeof(whole));
+      for (size_t v = 0; v < vectors; ++v) std::memcpy(whole + v * 64, from + v * vector_bytes, vector_bytes);
+      from = whole;
+    }
+    pulses_ += vectors * vector_bytes;
+    uint64_t overflows[Quads] = {};
+    for (int q = 0; q < Quads && !is_wide && form != 0; ++q) {
+      if ((form >> q & 1) == 0) continue;
+      std::memcpy(&overflows[q], pulses_, sizeof(overflows[q]));
+      pulses_ += sizeof(overflows[q]);
+    }
     for (size_t quarter = 0; quarter < 4; ++quarter) {
       const uint32x4_t tags = read_tags(tags_, rows.tag_bits, quarter);
       Pulses<Quads> own;
       if (is_wide) {
-        read_wide<Quads>(pulses_ + quarter * 16, own);
+        read_wide<Quads>(from + quarter * 16, own);
       } else {
-        read_narrow<Quads>(pulses_ + quarter * 16, own);
+        read_narrow<Quads>(from + quarter * 16, own);
+        if (form != 0) {
+          for (int q = 0; q < Quads; ++q) own[q] = turn_overflows(own[q], overflows[q] >> 16 * quarter);
+        }
         if constexpr (Words) add_words(tags, first_bits, own);
       }
       for (int q = 0; q < Quads; ++q) vst1q_s8(pulses + q * 64 + quarter * 16, own[q]);
       const uint32x4_t square = vreinterpretq_u32_s32(dot<Quads>(own, own));
       look_up(*rows.factors, Words ? vshrq_n_u32(tags, 5) : tags, square, factors + quarter * quarter_groups);
     }
-    pulses_ += is_wide ? Quads * 64 : Quads * 32;
     tags_ += rows.tag_bytes();
   }
 
@@ -109,8 +131,7 @@ class BlockCursor {
     factors[3] = table.values[vgetq_lane_u32(place, 3)];
   }
 
-  const uint8_t *pulses_, *tags_;
-  const uint32_t *wide_, *wide_end_;
+  const uint8_t *pulses_, *tags_, *forms_;
 };
 
 }  // namespace
