@@ -109,10 +109,15 @@ export function encoders(calibrated, peers) {
   const does = ({ phase }) => phase === 'encode'
   const size = calibrated ? { rows: 1024, columns: 2048 } : { rows: 128, columns: 4096 }
   const code = calibrated ? { dimension: 16, pulses: 24, levels: 7 } : { dimension: 8, pulses: 12, levels: 7 }
-  const settings = { ...size, code, calibrated, threads: 1 }
-  const entries = [
-    { name: `pyramidion, D = ${code.dimension}`, own: true, module: 'pyramidion-encode', settings, does },
-  ]
+  const own = (variant, sweeps) => ({
+    name: `pyramidion, D = ${code.dimension}${variant}`,
+    own: true,
+    module: 'pyramidion-encode',
+    settings: { ...size, code, calibrated, sweeps, threads: 1 },
+    does,
+  })
+  // Error feedback alone is what GPTQ does; the default sweeps over the groups again.
+  const entries = calibrated ? [own(', 4 sweeps (default)', 4), own(', error feedback alone', 0)] : [own('', 0)]
   const types = { IQ3_XXS: 18, Q4_K: 12, Q3_K: 11 }
   for (const [type, id] of Object.entries(peers ? types : {})) {
     const settings = { rows: 16, columns: 4096, type: id, importance: calibrated }

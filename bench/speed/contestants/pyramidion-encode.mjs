@@ -4,7 +4,7 @@ import { native } from '../../../dist/native.js'
 import { pvqSegments } from '../../../dist/quantizers/pvq-levels.js'
 import { gaussians } from '../random-weights.mjs'
 
-export async function prepare({ rows, columns, code, calibrated, threads }) {
+export async function prepare({ rows, columns, code, calibrated, sweeps, threads }) {
   native.setThreadCount(threads)
   const segments = pvqSegments(pvq(code).segmentShapes(columns), columns)
   const values = gaussians(rows * columns, 1)
@@ -14,7 +14,7 @@ export async function prepare({ rows, columns, code, calibrated, threads }) {
   const hessian = new native.Hessian(columns)
   hessian.add(gaussians(2 * columns * columns, 5), 2 * columns)
   const mean = hessian.mean()
-  const settings = { ridge: 0.01, moves: 8, sweeps: 4, feedback: true, ordered: true }
+  const settings = { ridge: 0.01, moves: 8, sweeps, feedback: true, ordered: true }
   const run = async () => {
     await new native.PvqGuide(columns, segments, mean, settings).encodeAsync(values, rows)
   }
