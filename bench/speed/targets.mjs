@@ -21,7 +21,8 @@ export const targets = [
   { name: 'tokens-64', group: 'layers', tokens: 64, own: () => true, peer: anyPeer },
   { name: 'tokens-512', group: 'layers', tokens: 512, own: () => true, peer: anyPeer },
   { name: 'encode-plain', group: 'encode-plain', own: () => true, peer: anyPeer },
-  { name: 'encode-calibrated', group: 'encode-calibrated', own: () => true, peer: anyPeer },
+  // As quantizeModel rounds by default, not by error feedback alone.
+  { name: 'encode-calibrated', group: 'encode-calibrated', own: ({ settings }) => settings.sweeps > 0, peer: anyPeer },
   { name: 'smollm2-decode', group: 'given-model', phase: 'decode', own: () => true, peer: anyPeer },
   { name: 'smollm2-prompt', group: 'given-model', phase: 'prompt', own: () => true, peer: anyPeer },
 ]
