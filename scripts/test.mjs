@@ -157,8 +157,8 @@ const suites = {
 const phases = [
   [['lint', 'build', 'types']],
   [
-    ['native', 'cuda-emulation', 'cuda'],
-    ['native-address', 'native-thread', 'cuda-compile', 'neon'],
+    ['native', 'cuda-emulation', 'cuda', 'cuda-compile', 'neon'],
+    ['native-address', 'native-thread'],
   ],
   [['mocha']],
 ]
