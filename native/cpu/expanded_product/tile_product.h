@@ -4,11 +4,10 @@
 //
 // Unit says what the multiplication is done with:
 //   Unit(depth)                       for groups of `depth` bytes, 8 to 32
-//   unit.products(a, b, count, c)     count (1 or 2) products one behind the other, c[r][t] = sum_i a[r][i] b[i][t]; a:
-//   16
-//                                     rows x depth, b: depth / 4 quads x 16 tokens x 4, c: 16 x 16 int32
-//   Unit::Cursor<Quads, Words>(rows, row).next(pulses, factors)   the next block of a row: quads x 16 x 4 pulses, 16
-//   factors
+//   unit.products(a, b, count, c)     count (1 or 2) products one behind the other, c[r][t] = sum_i a[r][i] b[i][t];
+//                                     a: 16 rows x depth, b: depth / 4 quads x 16 tokens x 4, c: 16 x 16 int32
+//   Unit::Cursor<Quads, Words>(rows, row).next(pulses, factors)
+//                                     the next block of a row: quads x 16 x 4 pulses, 16 factors
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
