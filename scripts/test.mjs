@@ -152,7 +152,8 @@ const suites = {
 
 /**
  * Phases one after another. Inside a phase lanes run side by side, because most suites keep one core busy, and the suites of
- * a lane one after another: the first three share a build folder, and both lanes take about as long. Mocha measures time here and there: it runs alone.
+ * a lane one after another: the first three share a build folder, and both lanes take about as long. Mocha measures time here
+ * and there: it runs alone.
  */
 const phases = [
   [['lint', 'build', 'types']],
