@@ -52,6 +52,12 @@ struct SegmentTokens {
             starts_tile ? tiles + first / tile_tokens * tile_stride : nullptr,
             tile_stride};
   }
+
+  // Without the blocks before `begin`, of `quads` quads each. Tiles, which start at the first block, are left behind.
+  SegmentTokens from_block(size_t begin, int quads) const {
+    return {count, value_stride, correction_stride, values + begin * static_cast<size_t>(quads) * block_groups * 4,
+            corrections + begin * block_groups};
+  }
 };
 
 class IntegerTokens {

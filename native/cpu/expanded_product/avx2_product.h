@@ -5,8 +5,6 @@
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
-#include <type_traits>
-
 #include "cpu/expanded_product/avx2_blocks.h"
 #include "cpu/expanded_product/shapes.h"
 
@@ -53,17 +51,9 @@ inline void accumulate_half(const At& at, size_t blocks, size_t half, const Segm
   for (int t = 0; t < Tokens; ++t) _mm256_storeu_ps(lanes + static_cast<size_t>(t) * block_groups, sums[t]);
 }
 
-// run(t, number of tokens) for four tokens at a time and for single ones.
-template <class Run>
-inline void in_fours(size_t count, const Run& run) {
-  size_t t = 0;
-  for (; t + 4 <= count; t += 4) run(t, std::integral_constant<int, 4>());
-  for (; t < count; ++t) run(t, std::integral_constant<int, 1>());
-}
-
 template <class Shape>
 void accumulate_row(const ExpandedRows& rows, size_t row, const SegmentTokens& tokens, float* lanes) {
-  in_fours(tokens.count, [&](size_t t, auto group) {
+  in_groups<4>(tokens.count, [&](size_t t, auto group) {
     for (size_t half = 0; half < 2; ++half) {
       HalfCursor<Shape> cursor(rows, row, half);
       const auto next = [&](size_t b) {
@@ -93,9 +83,8 @@ void accumulate_panel(const ExpandedRows& rows, size_t first, size_t count, cons
         for (size_t b = 0; b < blocks; ++b) cursors[row][half].read(rows, begin + b, panel.halves[row][half][b]);
       }
     }
-    const SegmentTokens inputs = {tokens.count, tokens.value_stride, tokens.correction_stride,
-                                  tokens.values + begin * Shape::quads * 64, tokens.corrections + begin * block_groups};
-    in_fours(tokens.count, [&](size_t t, auto group) {
+    const SegmentTokens inputs = tokens.from_block(begin, Shape::quads);
+    in_groups<4>(tokens.count, [&](size_t t, auto group) {
       for (size_t row = 0; row < count; ++row) {
         for (size_t half = 0; half < 2; ++half) {
           const auto at = [&](size_t b) -> const HalfBlock<Shape::quads>& { return panel.halves[row][half][b]; };

@@ -122,9 +122,7 @@ void accumulate_panel(const ExpandedRows& rows, size_t first, size_t count, cons
         expand_block(rows, factors, cursors[row], begin + b, to);
       }
     }
-    const SegmentTokens inputs = {tokens.count, tokens.value_stride, tokens.correction_stride,
-                                  tokens.values + begin * Quads * 64, tokens.corrections + begin * block_groups};
-    multiply_panel<Quads, Shape::tile_tokens>(panel, count, blocks, inputs, lanes, row_lanes);
+    multiply_panel<Quads, Shape::tile_tokens>(panel, count, blocks, tokens.from_block(begin, Quads), lanes, row_lanes);
   }
 }
 

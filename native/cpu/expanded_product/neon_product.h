@@ -5,8 +5,6 @@
 // search.
 #pragma once
 
-#include <type_traits>
-
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/expanded_product/neon_blocks.h"
 
@@ -56,14 +54,6 @@ inline void multiply_quarter(const int8_t* pulses, const float* factors, size_t 
   }
 }
 
-// run(begin, its number) for `most` at a time, then for one.
-template <int Most, class Run>
-inline void in_groups(size_t count, const Run& run) {
-  size_t i = 0;
-  for (; i + Most <= count; i += Most) run(i, std::integral_constant<int, Most>());
-  for (; i < count; ++i) run(i, std::integral_constant<int, 1>());
-}
-
 template <int Quads>
 void multiply_panel(const Panel<Quads>& panel, size_t rows, size_t blocks, const SegmentTokens& tokens, float* lanes) {
   // Sixteen vectors of pulses leave no registers for sums.
@@ -99,9 +89,7 @@ void accumulate_rows(const ExpandedRows& rows, size_t first, size_t count, const
                           panel.factors[row] + b * block_groups);
       }
     }
-    const SegmentTokens inputs = {tokens.count, tokens.value_stride, tokens.correction_stride,
-                                  tokens.values + begin * Quads * 64, tokens.corrections + begin * block_groups};
-    multiply_panel(panel, count, blocks, inputs, lanes);
+    multiply_panel(panel, count, blocks, tokens.from_block(begin, Quads), lanes);
   }
 }
 
