@@ -24,6 +24,15 @@ const ProductKernels<double>& kernels_for() {
   return float_kernels().f64;
 }
 
+// `a` with its rows side by side: columns far apart would push each other out of the caches.
+template <class T>
+MatrixView<const T> gather(const MatrixView<const T>& a, T* buffer) {
+  for (size_t k = 0; k < a.columns; ++k) {
+    for (size_t i = 0; i < a.rows; ++i) buffer[k * kRows + i] = a.data[i * a.row_stride + k * a.column_stride];
+  }
+  return {buffer, a.rows, a.columns, 1, kRows};
+}
+
 }  // namespace
 
 template <class T>
@@ -41,9 +50,12 @@ void product(MatrixView<const T> a, MatrixView<const T> b, T factor, bool accumu
     });
     pool.parallel_for(a.rows, kRows, [&](size_t first, size_t last) {
       const size_t columns = part == Part::all ? b.columns : last;
-      kernels.multiply(a.data + first * a.row_stride + begin * a.column_stride, a.row_stride, a.column_stride,
-                       last - first, packed.data(), columns, depth, factor, accumulate || begin > 0,
-                       c.data + first * c.row_stride, c.row_stride, c.column_stride);
+      AlignedBuffer<T> gathered(a.column_stride == 1 ? 0 : kRows * depth);
+      MatrixView<const T> left(a.data + first * a.row_stride + begin * a.column_stride, last - first, depth,
+                               a.row_stride, a.column_stride);
+      if (a.column_stride != 1) left = gather(left, gathered.data());
+      kernels.multiply(left.data, left.row_stride, left.column_stride, left.rows, packed.data(), columns, depth, factor,
+                       accumulate || begin > 0, c.data + first * c.row_stride, c.row_stride, c.column_stride);
     });
   }
 }

@@ -65,7 +65,8 @@ inline void multiply_block(const T* a, size_t row_stride, size_t column_stride, 
   }
 }
 
-// Calls multiply_block with `rows` as a constant, so that the sums stay in registers.
+// Calls multiply_block with `rows` as a constant, so that the sums stay in registers, and with a stride of one as a
+// constant, so that addresses do.
 template <class T, size_t ROWS = kBlockRows>
 inline void multiply_rows(size_t rows, const T* a, size_t row_stride, size_t column_stride, const T* panel,
                           size_t depth, T* block) {
@@ -74,8 +75,22 @@ inline void multiply_rows(size_t rows, const T* a, size_t row_stride, size_t col
   }
   if (column_stride == 1) {
     multiply_block<T, ROWS>(a, row_stride, 1, panel, depth, block);
+  } else if (row_stride == 1) {
+    multiply_block<T, ROWS>(a, 1, column_stride, panel, depth, block);
   } else {
     multiply_block<T, ROWS>(a, row_stride, column_stride, panel, depth, block);
+  }
+}
+
+// c = factor * block, or c += factor * block, for rows of whole panels.
+template <class T>
+inline void store_block(const T* block, size_t rows, T factor, bool accumulate, T* c, size_t stride) {
+  for (size_t i = 0; i < rows; ++i) {
+    for (size_t v = 0; v < kPanelVectors; ++v) {
+      const Vector<T> value = factor * load(block + i * kPanel<T> + v * kLanes<T>);
+      T* target = c + i * stride + v * kLanes<T>;
+      store(target, accumulate ? load(target) + value : value);
+    }
   }
 }
 
@@ -90,6 +105,10 @@ void multiply_panels(const T* a, size_t a_row_stride, size_t a_column_stride, si
       const size_t height = rows - i < kBlockRows ? rows - i : kBlockRows;
       multiply_rows<T>(height, a + i * a_row_stride, a_row_stride, a_column_stride, panels, depth, block);
       T* target = c + i * c_row_stride + j * c_column_stride;
+      if (c_column_stride == 1 && width == kPanel<T>) {
+        store_block(block, height, factor, accumulate, target, c_row_stride);
+        continue;
+      }
       for (size_t jj = 0; jj < width; ++jj) {
         for (size_t ii = 0; ii < height; ++ii) {
           T& out = target[ii * c_row_stride + jj * c_column_stride];

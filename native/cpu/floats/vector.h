@@ -1,6 +1,7 @@
 // The vectors the float kernels are written with, as wide as the instruction set at hand. This header and every other
 // *.inc.h of the folder is compiled once per instruction set, inside a namespace of its own, by each source file
-// of the folder but kernels.cc; nothing here may call inline functions of the standard library, whose copies the linker would merge.
+// of the folder but kernels.cc; nothing here may call inline functions of the standard library, whose copies the linker
+// would merge.
 #pragma once
 
 #include <stddef.h>
@@ -55,9 +56,10 @@ inline void store(T* to, Vector<T> vector) {
   __builtin_memcpy(to, &vector, sizeof(vector));
 }
 
+// Less a vector of zeros, which changes no value: to add one would turn -0 into 0, so that compilers must do it.
 template <class T>
 inline Vector<T> broadcast(T value) {
-  return Vector<T>{} + value;
+  return value - Vector<T>{};
 }
 
 // a * b + c, rounded once where the instruction set can.
