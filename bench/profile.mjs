@@ -1,7 +1,7 @@
 // Where the time of a model goes, operation by operation: of a token behind a text (decode), and of a prompt. Linear layers are what a
 // quantizer can speed up; the line at the end says what is spent outside of them and of attention.
 //
-//   node bench/profile.mjs [MODEL] [--tokens 32] [--prompt 256] [--past 64] [--threads N] [--activations int8] [--layout auto]
+//   node bench/profile.mjs [MODEL] [--tokens 32] [--prompt 256] [--past 64] [--threads N] [--activations int8] [--layout auto] [--head auto]
 //
 // MODEL, anything that loadModel takes, defaults to the one in the repository. Times are the means over the fastest half of the runs.
 import { fileURLToPath } from 'node:url'
@@ -21,6 +21,7 @@ const { positionals, values } = parseArgs({
     threads: { type: 'string' },
     activations: { type: 'string', default: 'int8' },
     layout: { type: 'string', default: 'auto' },
+    head: { type: 'string', default: 'auto' },
   },
 })
 const [path = fileURLToPath(new URL('../models/tales', import.meta.url))] = positionals
@@ -34,7 +35,7 @@ let running
 let head
 instrument()
 const source = await openModel(path)
-const model = await Llama.load(source, { activations: values.activations, layout: values.layout })
+const model = await Llama.load(source, { activations: values.activations, layout: values.layout, head: values.head })
 await source.close()
 const sampler = new Sampler()
 const cache = model.newCache()

@@ -33,6 +33,7 @@ export type { DeviceOptions } from './linear/placement.js'
 export { type LowRankOptions, type QuantizeLinearOptions, quantizeLinear } from './linear/quantize-linear.js'
 export { QuantizedLinear, type RunOptions } from './linear/quantized-linear.js'
 export type { FinishReason, GenerationOptions, GenerationSummary } from './model/generation-options.js'
+export type { HeadForm } from './model/head-form.js'
 export { type LoadModelOptions, loadModel, type Model, type ModelTokenizer } from './model/load-model.js'
 export type { SamplingOptions } from './model/sampler.js'
 export type {

@@ -16,13 +16,19 @@ export class EmbeddingAndHead {
     readonly norm: Float32Array,
   ) {}
 
-  /** The head computes where `place` puts it; rows of the embedding come from the processor. */
-  static async load(source: GraphSource, signal?: AbortSignal, place?: Placer): Promise<EmbeddingAndHead> {
+  /** The head computes where `place` puts it, in the form that `transform` gives it; rows of the embedding come from the processor. */
+  static async load(
+    source: GraphSource,
+    signal?: AbortSignal,
+    place?: Placer,
+    transform?: (stored: StoredWeights) => Promise<StoredWeights>,
+  ): Promise<EmbeddingAndHead> {
     const { config } = source
-    const load = (name: string, placer?: Placer) =>
-      Projection.load(source, name, false, signal, undefined, undefined, placer)
-    const embedding = await load('model.embed_tokens', config.tieWordEmbeddings ? place : undefined)
-    const output = config.tieWordEmbeddings ? embedding : await load('lm_head', place)
+    const load = (name: string) => Projection.load(source, name, false, signal)
+    const loadHead = (name: string) =>
+      Projection.load(source, name, false, signal, undefined, undefined, place, transform)
+    const embedding = config.tieWordEmbeddings ? await loadHead('model.embed_tokens') : await load('model.embed_tokens')
+    const output = config.tieWordEmbeddings ? embedding : await loadHead('lm_head')
     return new EmbeddingAndHead(config, embedding, output, await readVector(source, 'model.norm.weight', signal))
   }
 

@@ -10,6 +10,7 @@ import type { Layout } from '../linear/layout.js'
 import type { Progress } from '../worker/job.js'
 import { Block, type InputHook } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
+import { type HeadForm, headWeights } from './head-form.js'
 import { KeyValueCache } from './key-value-cache.js'
 import type { Placer } from './model-placement.js'
 import { checkTensors } from './tensor-requirements.js'
@@ -30,6 +31,8 @@ export interface LoadOptions {
   activations?: Activations
   /** The form that the blocks' PVQ codes have in memory. Default `auto`. */
   layout?: Layout
+  /** The form that the head has in memory. Default `auto`. */
+  head?: HeadForm
   /** Where each layer computes. Default: on the processor. */
   place?: Placer
   signal?: AbortSignal
@@ -60,7 +63,9 @@ export class Llama {
     checkTensors(source)
     const activations = options.activations ?? storedActivations(source.quantizationConfig, source.path)
     const total = source.config.layers + 1
-    const ends = await EmbeddingAndHead.load(source, signal, options.place)
+    const ends = await EmbeddingAndHead.load(source, signal, options.place, stored =>
+      headWeights(stored, options.head ?? 'auto', activations),
+    )
     onProgress?.({ done: 1, total, label: 'loading' })
     const blocks: Block[] = []
     for (let layer = 0; layer < source.config.layers; layer++) {

@@ -12,6 +12,7 @@ import { choosePlace, type DeviceOptions } from '../linear/placement.js'
 import { TurnQueue } from '../worker/turn-queue.js'
 import { type CallOptions, WorkerHost } from '../worker/worker-host.js'
 import { checkedOptions, type GenerationOptions, type GenerationSummary } from './generation-options.js'
+import { checkHeadForm, type HeadForm } from './head-form.js'
 import type { GeneratePayload, LoadPayload, ModelDescription } from './model-service.js'
 import { checkedIds, checkedMessages } from './prompt-arguments.js'
 
@@ -27,6 +28,8 @@ export interface LoadModelOptions extends CallOptions, DeviceOptions {
   activations?: Activations
   /** The form that the PVQ codes of those layers have in memory. Default `auto`. */
   layout?: Layout
+  /** The form that the head, hidden states to logits, has in memory. Default `auto`: int8 with int8 activations. */
+  head?: HeadForm
 }
 
 /**
@@ -36,7 +39,7 @@ export interface LoadModelOptions extends CallOptions, DeviceOptions {
  * no layer has a kernel. On a GPU compute the PVQ layers that have one, all else on the processor. A model that is idle does not keep the process alive; dispose() frees it at once.
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { threads, activations, layout, device = 'cpu', onWarning = warn, signal, onProgress } = options
+  const { threads, activations, layout, head, device = 'cpu', onWarning = warn, signal, onProgress } = options
   if (typeof path !== 'string' || path === '') {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -48,6 +51,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   }
   if (activations !== undefined) checkActivations(activations)
   if (layout !== undefined) checkLayout(layout)
+  if (head !== undefined) checkHeadForm(head)
   const chosen = await choosePlace({ device, onWarning })
   const host = new WorkerHost()
   try {
@@ -56,6 +60,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
       threads,
       activations,
       layout,
+      head,
       device: chosen.device,
       required: device === 'cuda',
     }

@@ -13,6 +13,7 @@ import { native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
 import { generate as generateText } from './generate.js'
 import type { GenerationOptions, GenerationSummary } from './generation-options.js'
+import type { HeadForm } from './head-form.js'
 import type { KeyValueCache } from './key-value-cache.js'
 import { Llama } from './llama.js'
 import { type ModelPlace, ModelPlacement } from './model-placement.js'
@@ -52,13 +53,14 @@ export interface LoadPayload {
   threads?: number
   activations?: Activations
   layout?: Layout
+  head?: HeadForm
   device: 'cpu' | 'cuda'
   /** Whether only a device will do. */
   required: boolean
 }
 
 export async function load(
-  { path, threads, activations, layout, device, required }: LoadPayload,
+  { path, threads, activations, layout, head, device, required }: LoadPayload,
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
@@ -69,6 +71,7 @@ export async function load(
     const model = await Llama.load(source, {
       activations: activations ?? usualActivations(source),
       layout,
+      head,
       place: placement.place,
       signal: context.signal,
       onProgress: context.progress,

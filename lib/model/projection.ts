@@ -24,7 +24,8 @@ export class Projection {
 
   /**
    * Loads `name.weight`, kept in memory in its stored form or, where its codes are PVQ, in `layout`, and `name.bias` when asked
-   * for. Inputs are rounded to `activations`. It computes where `place` puts it, by default on the processor.
+   * for. Inputs are rounded to `activations`. It computes where `place` puts it, by default on the processor. `transform` gets the
+   * weights as read and returns those to load.
    */
   static async load(
     source: WeightSource,
@@ -34,8 +35,10 @@ export class Projection {
     activations: Activations = 'float',
     layout: Layout = 'auto',
     place?: Placer,
+    transform?: (stored: StoredWeights) => Promise<StoredWeights>,
   ): Promise<Projection> {
-    const stored = await readWeights(source, `${name}.weight`, signal)
+    const read = await readWeights(source, `${name}.weight`, signal)
+    const stored = transform === undefined ? read : await transform(read)
     const vector = bias ? await readVector(source, `${name}.bias`, signal) : undefined
     return Projection.#of(stored, activations, layout, vector, await place?.(stored, { activations, bias: vector }))
   }

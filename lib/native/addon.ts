@@ -81,6 +81,9 @@ export interface NativeAddon {
   /** Decodes rows firstRow .. firstRow + rowCount - 1 into out (rowCount x columns); no rotation, no low-rank term. */
   decodeRows(weights: Weights, firstRow: number, rowCount: number, out: Float32Array): void
   decodeRowsAsync(weights: Weights, firstRow: number, rowCount: number, out: Float32Array): Promise<void>
+  /** A matrix, its columns a multiple of 32, as q8_0: a scale for 32 values. What is not finite makes the scale NaN. */
+  int8Blocks(weights: Weights): Uint8Array
+  int8BlocksAsync(weights: Weights): Promise<Uint8Array>
   /** Position of the first NaN or infinity, or -1. */
   firstNonFinite(values: Float32Array): number
   /** f32 -> f16 bit patterns, round to nearest even. */

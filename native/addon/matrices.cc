@@ -3,6 +3,7 @@
 #include "addon/job.h"
 #include "addon/register.h"
 #include "addon/weights.h"
+#include "core/matrix/int8_matrix.h"
 #include "core/matrix/integer_matrix.h"
 #include "core/matrix/mxint_matrix.h"
 
@@ -77,12 +78,24 @@ Operation decode_rows(Call& call) {
   return operation;
 }
 
+Operation int8_blocks(Call& call) {
+  const Argument argument = call.argument(0, "weights");
+  const Weights weights = parse_weights(argument);
+  if (weights.columns % Int8Matrix::kBlock != 0) argument["columns"].reject_length(weights.columns, "a multiple of 32");
+  const auto blocks = std::make_shared<std::vector<uint8_t>>();
+  Operation operation;
+  operation.work = [=] { *blocks = encode_int8_blocks(*weights.build(0, weights.rows), shared_pool()); };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return to_typed_array(env, *blocks); };
+  return operation;
+}
+
 }  // namespace
 
 void register_matrices(Napi::Object exports) {
   export_both(exports, "integerEncode", integer_encode);
   export_both(exports, "mxintEncode", mxint_encode);
   export_both(exports, "decodeRows", decode_rows);
+  export_both(exports, "int8Blocks", int8_blocks);
 }
 
 }  // namespace pyramidion

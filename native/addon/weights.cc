@@ -6,6 +6,7 @@
 #include "addon/environment.h"
 #include "addon/pvq.h"
 #include "core/matrix/dense_matrix.h"
+#include "core/matrix/int8_matrix.h"
 #include "core/matrix/integer_matrix.h"
 #include "core/matrix/mxint_matrix.h"
 #include "core/matrix/small_codes.h"
@@ -27,7 +28,10 @@ Weights parse_dense(const Argument& weights, const DenseFormat& format, size_t r
   }
   const size_t row_bytes = format.row_bytes(columns);
   const Span<uint8_t> data = weights["data"].array<uint8_t>(checked_product(rows, row_bytes, "weights"));
-  return {rows, columns, [=, &format](size_t first, size_t count) {
+  return {rows, columns, [=, &format](size_t first, size_t count) -> std::unique_ptr<EncodedMatrix> {
+            if (format.decoder == &FloatKernels::decode_q8_0) {
+              return std::make_unique<Int8Matrix>(count, columns, data.data + first * row_bytes);
+            }
             return std::make_unique<DenseMatrix>(format, count, columns, data.data + first * row_bytes);
           }};
 }

@@ -38,6 +38,10 @@ struct FloatKernels {
   // The same of rows in f16.
   void (*row_dots_f16)(const float* x, const uint16_t* rows, size_t stride, size_t count, size_t width, float factor,
                        float* out);
+  // The same of rows of int8 one behind the other, 32 values with a scale, and x in 16 bits; width is a multiple
+  // of 32.
+  void (*row_dots_int8)(const int16_t* x, const int8_t* values, const float* scales, size_t count, size_t width,
+                        float factor, float* out);
   // out = sum_r weights[r] * row r
   void (*weighted_row_sum)(const float* weights, const float* rows, size_t stride, size_t count, size_t width,
                            float* out);

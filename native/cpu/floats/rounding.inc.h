@@ -23,7 +23,8 @@ float largest_magnitude(const float* x, size_t count) {
   return largest;
 }
 
-// x = unit * round(x * inverse), halves to the even, the multiple at most `limit` < 2^21 in magnitude; NaN stays. |x * inverse| < 2^22.
+// x = unit * round(x * inverse), halves to the even, the multiple at most `limit` < 2^21 in magnitude; NaN stays. |x *
+// inverse| < 2^22.
 void round_to_multiples(float unit, float inverse, float limit, float* x, size_t count) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   size_t i = 0;

@@ -6,6 +6,7 @@
 #include "cpu/floats/exponential.inc.h"
 #include "cpu/floats/gemm.inc.h"
 #include "cpu/floats/hadamard.inc.h"
+#include "cpu/floats/int8.inc.h"
 #include "cpu/floats/kernels.h"
 #include "cpu/floats/rounding.inc.h"
 
@@ -17,6 +18,7 @@ const FloatKernels kernels = {
     {kPanel<double>, pack<double>, multiply_panels<double>, dot<double>, add_scaled<double>},
     row_dots<float>,
     row_dots<uint16_t>,
+    row_dots_int8,
     weighted_row_sum,
     scale,
     multiply,

@@ -130,6 +130,31 @@ TEST_CASE("scores and weighted sums of attention equal plain loops for any numbe
   }
 }
 
+TEST_CASE("products of int8 rows with 16-bit vectors equal plain loops for any number of rows") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    for (size_t width : {32, 64, 576, 2144}) {
+      for (size_t count : {1, 3, 4, 9}) {
+        RandomInputs inputs(width * 10 + count);
+        const auto x = inputs.integers<int16_t>(width, -32767, 32767);
+        const auto values = inputs.integers<int8_t>(count * width, -128, 127);
+        const std::vector<float> scales = inputs.normal(count * width / 32);
+        std::vector<float> y(count, NAN);
+        float_kernels(set).row_dots_int8(x.data(), values.data(), scales.data(), count, width, 0.5f, y.data());
+        for (size_t row = 0; row < count; ++row) {
+          double sum = 0, size = 0;
+          for (size_t i = 0; i < width; ++i) {
+            const double term = 0.5 * x[i] * values[row * width + i] * scales[(row * width + i) / 32];
+            sum += term;
+            size += std::fabs(term);
+          }
+          REQUIRE(std::fabs(y[row] - sum) < 1e-6 * size);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the Hadamard transform equals its definition, (-1)^|i & j|") {
   for (InstructionSet set : present_sets()) {
     INFO(name_of(set));

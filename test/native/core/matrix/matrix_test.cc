@@ -6,6 +6,7 @@
 #include "../random_inputs.h"
 #include "core/matrix/dense_matrix.h"
 #include "core/matrix/half.h"
+#include "core/matrix/int8_matrix.h"
 #include "core/matrix/integer_matrix.h"
 #include "core/matrix/mxint_matrix.h"
 #include "core/matrix/small_codes.h"
@@ -126,6 +127,56 @@ TEST_CASE("the fused dot products of a matrix are those of its decoded rows") {
     }
     CHECK(std::fabs(y[i] - sum) < 1e-5 * size);
   }
+}
+
+TEST_CASE("int8 rows decode to q8_0's values, and their products are those of the decoded rows") {
+  const size_t rows = 9;
+  for (size_t columns : {32, 64, 576, 2112}) {
+    RandomInputs inputs(columns);
+    const Int8Matrix matrix(rows, columns, random_blocks(inputs, rows * columns / 32, 34, {0}).data());
+    const std::vector<float> values = decoded(matrix);
+    std::vector<float> x = inputs.normal(columns), prepared(matrix.prepared_size()), y(7);
+    matrix.prepare_vector(x.data(), prepared.data());
+    matrix.row_dots(1, 7, prepared.data(), y.data());
+    for (size_t i = 0; i < 7; ++i) {
+      double sum = 0, size = 0;
+      for (size_t k = 0; k < columns; ++k) {
+        sum += static_cast<double>(values[(1 + i) * columns + k]) * x[k];
+        size += std::fabs(static_cast<double>(values[(1 + i) * columns + k]) * x[k]);
+      }
+      CHECK(std::fabs(y[i] - sum) < 1e-4 * size);
+    }
+    x[columns / 2] = std::numeric_limits<float>::quiet_NaN();
+    matrix.prepare_vector(x.data(), prepared.data());
+    matrix.row_dots(0, 1, prepared.data(), y.data());
+    CHECK(std::isnan(y[0]));
+  }
+}
+
+TEST_CASE(
+    "values that were q8_0 become the same again, others stay within half a step, what is not finite becomes NaN") {
+  const size_t rows = 3, columns = 96;
+  RandomInputs inputs(8);
+  ThreadPool pool(2);
+  std::vector<float> normal = inputs.normal(rows * columns);
+  std::fill_n(normal.begin() + 32, 32, 0.0f);
+  const auto matrix_of = [&](const std::vector<float>& values) {
+    const DenseMatrix dense(*find_dense_format("f32"), rows, columns, reinterpret_cast<const uint8_t*>(values.data()));
+    return Int8Matrix(rows, columns, encode_int8_blocks(dense, pool).data());
+  };
+  const std::vector<float> once = decoded(matrix_of(normal));
+  CHECK(decoded(matrix_of(once)) == once);
+  for (size_t first = 0; first < normal.size(); first += 32) {
+    float largest = 0;
+    for (size_t i = first; i < first + 32; ++i) largest = std::max(largest, std::fabs(normal[i]));
+    for (size_t i = first; i < first + 32; ++i) CHECK(std::fabs(once[i] - normal[i]) <= 0.51f / 127 * largest);
+  }
+  normal[5] = std::numeric_limits<float>::quiet_NaN();
+  normal[100] = std::numeric_limits<float>::infinity();
+  const std::vector<float> broken = decoded(matrix_of(normal));
+  CHECK(std::isnan(broken[0]));
+  CHECK(std::isnan(broken[127]));
+  CHECK(broken[64] == once[64]);
 }
 
 TEST_CASE("small codes of 1 to 8 bits survive packing, least significant bit first") {
