@@ -1,5 +1,7 @@
 // Products with many tokens: a panel of rows, some blocks long, is brought once into the form that products read and
-// stays in the first-level cache while all tokens pass by. Tiles of rows and tokens keep their sums in registers.
+// stays in the first caches while all tokens pass by, a tile of rows and tokens at a time. The dot products of a tile's
+// block run side by side, so that none waits for itself (vpdpbusd has a latency of five cycles, and two begin in each);
+// they take up the registers, and the sums stay in the first-level cache, a load and a store for each block.
 //
 // A panel's rows come in tiles; a tile holds, block by block and row by row, the pulses of all quads as p + 128 and the
 // groups' factors: (Quads + 1) x 64 bytes.
@@ -21,9 +23,9 @@ struct PanelShape {
   static constexpr size_t rows = 16;
   // 2048 columns and fewer for small groups: their factors take as much room as their pulses.
   static constexpr size_t blocks = 32 / Quads;
-  // What 32 registers hold of sums beside a token's inputs.
-  static constexpr int tile_rows = Quads <= 4 ? 4 : 2;
-  static constexpr int tile_tokens = 4;
+  // What 32 registers hold of dot products beside a quad of each row.
+  static constexpr size_t tile_rows = 4;
+  static constexpr size_t tile_tokens = Quads < 4 ? 4 : 5;
   static constexpr size_t row_bytes = (Quads + 1) * 64;
 };
 
@@ -39,43 +41,60 @@ inline void expand_block(const ExpandedRows& rows, const FactorReader& factors, 
 }
 
 // `blocks` blocks of a tile of rows with the first Tokens tokens; lanes of a row are row_lanes apart.
-template <int Quads, int Rows, int Tokens>
+template <int Quads, size_t Rows, size_t Tokens>
 void multiply_tile(const uint8_t* tile, size_t blocks, const SegmentTokens& tokens, float* lanes, size_t row_lanes) {
-  __m512 sums[Rows][Tokens];
-  for (int r = 0; r < Rows; ++r) {
-    for (int t = 0; t < Tokens; ++t) {
-      sums[r][t] = _mm512_loadu_ps(lanes + static_cast<size_t>(r) * row_lanes + static_cast<size_t>(t) * block_groups);
+  constexpr size_t row_bytes = PanelShape<Quads>::row_bytes;
+  alignas(64) float sums[Rows][Tokens][block_groups];
+  for (size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < Tokens; ++t) {
+      _mm512_store_ps(sums[r][t], _mm512_loadu_ps(lanes + r * row_lanes + t * block_groups));
     }
   }
-  for (size_t b = 0; b < blocks; ++b, tile += Rows * PanelShape<Quads>::row_bytes) {
-    __m512i pulses[Rows][Quads];
-    __m512 factors[Rows];
-    for (int r = 0; r < Rows; ++r) {
-      const uint8_t* row = tile + static_cast<size_t>(r) * PanelShape<Quads>::row_bytes;
-      for (int q = 0; q < Quads; ++q) pulses[r][q] = _mm512_load_si512(row + q * 64);
-      factors[r] = _mm512_load_ps(row + Quads * 64);
+  for (size_t b = 0; b < blocks; ++b, tile += Rows * row_bytes) {
+    // Keeps the sums in memory, where the compiler would otherwise take registers away from the dot products.
+    __asm__ volatile("" ::: "memory");
+    const int8_t* x = tokens.values + b * Quads * 64;
+    const int32_t* corrections = tokens.corrections + b * block_groups;
+    __m512i dots[Rows][Tokens];
+#pragma GCC unroll 8
+    for (size_t t = 0; t < Tokens; ++t) {
+      const __m512i correction = _mm512_slli_epi32(_mm512_load_si512(corrections + t * tokens.correction_stride), 4);
+#pragma GCC unroll 8
+      for (size_t r = 0; r < Rows; ++r) dots[r][t] = correction;
     }
-#pragma GCC unroll 16
-    for (int t = 0; t < Tokens; ++t) {
-      const int8_t* x = tokens.values + static_cast<size_t>(t) * tokens.value_stride + b * Quads * 64;
-      const int32_t* corrections = tokens.corrections + static_cast<size_t>(t) * tokens.correction_stride;
-      const __m512i correction = _mm512_slli_epi32(_mm512_load_si512(corrections + b * block_groups), 4);
-      for (int r = 0; r < Rows; ++r) {
-        __m512i dot = correction;
-        for (int q = 0; q < Quads; ++q) dot = _mm512_dpbusd_epi32(dot, pulses[r][q], _mm512_load_si512(x + q * 64));
-        sums[r][t] = _mm512_add_ps(sums[r][t], _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factors[r]));
+#pragma GCC unroll 8
+    for (size_t q = 0; q < Quads; ++q) {
+      __m512i pulses[Rows];
+#pragma GCC unroll 8
+      for (size_t r = 0; r < Rows; ++r) pulses[r] = _mm512_load_si512(tile + r * row_bytes + q * 64);
+#pragma GCC unroll 8
+      for (size_t t = 0; t < Tokens; ++t) {
+        const __m512i inputs = _mm512_load_si512(x + t * tokens.value_stride + q * 64);
+#pragma GCC unroll 8
+        for (size_t r = 0; r < Rows; ++r) dots[r][t] = _mm512_dpbusd_epi32(dots[r][t], pulses[r], inputs);
+      }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < Rows; ++r) {
+      const __m512 factor = _mm512_load_ps(tile + r * row_bytes + Quads * 64);
+#pragma GCC unroll 8
+      for (size_t t = 0; t < Tokens; ++t) {
+        const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[r][t]), factor);
+        _mm512_store_ps(sums[r][t], _mm512_add_ps(_mm512_load_ps(sums[r][t]), product));
       }
     }
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int t = 0; t < Tokens; ++t) {
-      _mm512_storeu_ps(lanes + static_cast<size_t>(r) * row_lanes + static_cast<size_t>(t) * block_groups, sums[r][t]);
+  for (size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < Tokens; ++t) {
+      _mm512_storeu_ps(lanes + r * row_lanes + t * block_groups, _mm512_load_ps(sums[r][t]));
     }
   }
 }
 
 // A chunk of a panel, whole tiles and then single rows, with the first Tokens tokens.
-template <int Quads, int Tokens>
+template <int Quads, size_t Tokens>
 inline void multiply_rows(const uint8_t* panel, size_t count, size_t blocks, const SegmentTokens& tokens, float* lanes,
                           size_t row_lanes) {
   using Shape = PanelShape<Quads>;
@@ -90,8 +109,8 @@ inline void multiply_rows(const uint8_t* panel, size_t count, size_t blocks, con
   }
 }
 
-// All tokens, as many at a time as Tokens, then half of that and so on.
-template <int Quads, int Tokens>
+// All tokens, as many at a time as Tokens, then what is left.
+template <int Quads, size_t Tokens>
 void multiply_panel(const uint8_t* panel, size_t count, size_t blocks, const SegmentTokens& tokens, float* lanes,
                     size_t row_lanes) {
   size_t t = 0;
@@ -99,7 +118,7 @@ void multiply_panel(const uint8_t* panel, size_t count, size_t blocks, const Seg
     multiply_rows<Quads, Tokens>(panel, count, blocks, tokens.slice(t, Tokens), lanes + t * block_groups, row_lanes);
   }
   if constexpr (Tokens > 1) {
-    multiply_panel<Quads, Tokens / 2>(panel, count, blocks, tokens.slice(t, tokens.count - t), lanes + t * block_groups,
+    multiply_panel<Quads, Tokens - 1>(panel, count, blocks, tokens.slice(t, tokens.count - t), lanes + t * block_groups,
                                       row_lanes);
   }
 }
