@@ -12,6 +12,7 @@ const MAXIMUM_WIDTH = 1 << 15
 
 export class Hessian {
   private readonly statistics: NativeHessian
+  #mean?: Float64Array
 
   /**
    * @param inFeatures width of the inputs, 1 to 32768; 8 bytes times its square are held.
@@ -38,6 +39,7 @@ export class Hessian {
    */
   add(x: Float32Array, tokens: number, weights?: Float32Array): void {
     this.check(x, tokens, weights)
+    this.#mean = undefined
     this.statistics.add(x, tokens, weights)
   }
 
@@ -45,12 +47,17 @@ export class Hessian {
   async addAsync(x: Float32Array, tokens: number, weights?: Float32Array): Promise<void> {
     this.check(x, tokens, weights)
     await this.statistics.addAsync(x, tokens, weights)
+    this.#mean = undefined
   }
 
-  /** E[w x x^T], inFeatures x inFeatures: the mean over tokens. Throws EMPTY before the first {@link add}. */
+  /**
+   * E[w x x^T], inFeatures x inFeatures: the mean over tokens. The same array until more is added: not to be written to. Throws
+   * EMPTY before the first {@link add}.
+   */
   mean(): Float64Array {
     this.checkAny()
-    return this.statistics.mean()
+    this.#mean ??= this.statistics.mean()
+    return this.#mean
   }
 
   /** For each input, the largest mean of |x| over a batch. Throws EMPTY before the first {@link add}. */

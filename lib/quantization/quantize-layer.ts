@@ -12,6 +12,7 @@ import { linearTensors } from '../linear/linear-tensors.js'
 import { DEFAULT_REFITS, type LowRankMethod } from '../linear/low-rank.js'
 import type { Rounding } from '../linear/rounding-guide.js'
 import { type DenseWeights, type GuideSettings, type Lattice, native } from '../native.js'
+import { decodeAllAsync } from '../quantizers/decode.js'
 import type { QuantizerName } from '../quantizers/plan-quantizer.js'
 import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { storedBits } from '../quantizers/stored-bits.js'
@@ -86,23 +87,23 @@ export async function quantizeLayer(
   }
   if (target.expectedLoss !== undefined) report.expectedLoss = target.expectedLoss
   if (hessian === undefined) return { stored, report }
-  report.outputError = await outputError(aim, stored, hessian)
+  const outputSquare = await expectedSquare(aim, hessian)
+  const outputError = async (approximation: StoredWeights) => {
+    const { error } = await remainingError(aim, approximation)
+    return outputSquare === 0 ? 0 : (await expectedSquare(dense(error, rows, columns), hessian)) / outputSquare
+  }
+  report.outputError = await outputError(stored)
   if (target.rank === 0) {
     const nearest = { ...common, quantizer: target.quantizer!, rounding: 'nearest' as const, onProgress: undefined }
-    report.nearestOutputError = await outputError(aim, (await encodeLinear(aim, nearest)).stored, hessian)
+    report.nearestOutputError = await outputError((await encodeLinear(aim, nearest)).stored)
   }
   return { stored, report }
 }
 
-/** tr(E H E^T) / tr(A H A^T) for the aim A and E = A - Q. */
-async function outputError(aim: DenseWeights, stored: StoredWeights, hessian: Hessian): Promise<number> {
-  const { rows, columns } = aim
-  const { error } = await remainingError(aim, stored)
-  const mean = hessian.mean()
-  const left = await native.expectedErrorAsync(error, rows, columns, mean)
-  if (left === 0) return 0
-  await native.decodeRowsAsync(aim, 0, rows, error)
-  return left / (await native.expectedErrorAsync(error, rows, columns, mean))
+/** tr(A H A^T) / rows for the layer's inputs: the expected square of an output of A. */
+async function expectedSquare(matrix: DenseWeights, hessian: Hessian): Promise<number> {
+  const { rows, columns } = matrix
+  return native.expectedErrorAsync(await decodeAllAsync(matrix), rows, columns, hessian.mean())
 }
 
 function dense(values: Float32Array, rows: number, columns: number): DenseWeights {

@@ -12,7 +12,9 @@ export function roundingMetric(hessian: Float64Array, fisher: Float64Array): Flo
   // Without gradients, or without inputs, there is nothing to mix.
   if (!(own > 0) || !(weighted > 0)) return hessian.slice()
   const [ownFactor, weightedFactor] = [(1 - FISHER_SHARE) / own, FISHER_SHARE / weighted]
-  return hessian.map((value, i) => ownFactor * value + weightedFactor * fisher[i])
+  const mix = new Float64Array(hessian.length)
+  for (let i = 0; i < mix.length; i++) mix[i] = ownFactor * hessian[i] + weightedFactor * fisher[i]
+  return mix
 }
 
 function meanDiagonal(matrix: Float64Array, width: number): number {

@@ -96,6 +96,9 @@ class Measurement {
   readonly #hidden: ActivationStore[] = []
   /** At the output of the block that comes next. */
   readonly #gradients: ActivationStore
+  /** One window's hidden states and gradients: new arrays for each would keep the garbage collector busy. */
+  readonly #hiddenBuffer: Float32Array
+  readonly #gradientBuffer: Float32Array
   #done = 0
   #total = 0
 
@@ -108,6 +111,9 @@ class Measurement {
     const { layers, hiddenSize } = source.config
     this.#layers = layers
     this.#lengths = windows.map(window => window.length * hiddenSize)
+    const longest = Math.max(...this.#lengths)
+    this.#hiddenBuffer = new Float32Array(longest)
+    this.#gradientBuffer = new Float32Array(longest)
     this.#gradients = options.space.store('sensitivity-gradients', this.#lengths)
   }
 
@@ -139,7 +145,7 @@ class Measurement {
     for (let layer = 0; layer < top; layer++) {
       const block = await Block.load(source, layer, signal)
       await this.#eachWindow(this.#newHidden(), async ({ window, store }) => {
-        const hidden = await this.#hidden[layer].read(window)
+        const hidden = await this.#read(this.#hidden[layer], window, this.#hiddenBuffer)
         block.forward(hidden, { tokens: windows[window].length, past: 0, cache: cache.layers[0], workspace })
         await store.write(window, hidden)
         this.#advance(1, `reading block ${layer}`)
@@ -149,10 +155,10 @@ class Measurement {
     const block = await Block.load(source, top, signal)
     const head = new HeadGradient(ends)
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
-      const hidden = await this.#hidden[top].read(window)
+      const hidden = await this.#read(this.#hidden[top], window, this.#hiddenBuffer)
       const tokens = windows[window].length
       block.forward(hidden, { tokens, past: 0, cache: cache.layers[0], workspace })
-      const gradient = new Float32Array(hidden.length)
+      const gradient = this.#gradientBuffer.subarray(0, hidden.length)
       head.sampledLabels(hidden, tokens, new RandomSource(this.options.seed + window), gradient)
       await store.write(window, gradient)
     })
@@ -164,8 +170,8 @@ class Measurement {
     const moments = new Map<ProjectionName, ProjectionMoments>()
     const { outputHessians = true, cap, newHessian = width => new Hessian(width) } = this.options
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
-      const hidden = await this.#hidden[layer].read(window)
-      const gradient = await store.read(window)
+      const hidden = await this.#read(this.#hidden[layer], window, this.#hiddenBuffer)
+      const gradient = await this.#read(store, window, this.#gradientBuffer)
       backward.backward(block, hidden, gradient, this.windows[window].length, {
         projection(name, x, g, tokens) {
           const width = g.length / tokens
@@ -204,6 +210,10 @@ class Measurement {
       this.options.poll?.()
       await step({ window, store })
     }
+  }
+
+  #read(store: ActivationStore, window: number, buffer: Float32Array): Promise<Float32Array> {
+    return store.read(window, buffer.subarray(0, this.#lengths[window]))
   }
 
   #newHidden(): ActivationStore {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
+#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/linalg/cholesky.h"
-#include "core/linalg/product.h"
+#include "core/linalg/moment_sums.h"
 
 namespace pyramidion {
 namespace {
@@ -23,17 +24,12 @@ size_t DriftMoment::tokens() const {
 
 void DriftMoment::add(const float* x, const float* y, const float* z, size_t tokens, ThreadPool& pool) {
   std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<float> difference, batch(tokens > 0 ? sums_.size() : 0);
+  AlignedBuffer<float> difference(std::min(kTokens, tokens) * width_);
   for (size_t first = 0; first < tokens; first += kTokens) {
     const size_t count = std::min(kTokens, tokens - first);
-    difference.resize(count * width_);
-    for (size_t i = 0; i < difference.size(); ++i) difference[i] = x[first * width_ + i] - y[first * width_ + i];
-    product<float>(MatrixView<const float>(difference.data(), count, width_).transposed(),
-                   MatrixView<const float>(z + first * input_width_, count, input_width_), 1.0f, false,
-                   {batch.data(), width_, input_width_}, pool);
-    pool.parallel_for(sums_.size(), 1 << 16, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) sums_[i] += static_cast<double>(batch[i]);
-    });
+    for (size_t i = 0; i < count * width_; ++i) difference[i] = x[first * width_ + i] - y[first * width_ + i];
+    add_moments(difference.data(), width_, z + first * input_width_, input_width_, count, Part::all, sums_.data(),
+                pool);
   }
   tokens_ += tokens;
 }

@@ -6,14 +6,13 @@
 
 #include "core/aligned_buffer.h"
 #include "core/error.h"
+#include "core/linalg/moment_sums.h"
 #include "core/linalg/product.h"
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
 namespace {
 
-// Rows of H a turn, a multiple of 12, which the product kernels' blocks of rows divide.
-constexpr size_t kBlock = 48;
 // Columns whose magnitudes are summed together.
 constexpr size_t kColumns = 128;
 // Rows of the error multiplied at a time.
@@ -21,30 +20,14 @@ constexpr size_t kRows = 256;
 
 // sums (lower triangle) += sum_t weights[t] x_t x_t^T over `count` samples.
 void add_products(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
-  const ProductKernels<float>& product = float_kernels().f32;
-  const size_t panels = (width + product.panel - 1) / product.panel;
-  AlignedBuffer<float> packed(panels * product.panel * count);
-  pool.parallel_for(panels, 4, [&](size_t first, size_t last) {
-    const size_t column = first * product.panel;
-    product.pack(x + column, 1, width, std::min(width, last * product.panel) - column, count,
-                 packed.data() + column * count);
-  });
-  const size_t blocks = (width + kBlock - 1) / kBlock;
-  pool.parallel_for(blocks, 1, [&](size_t begin, size_t end) {
-    AlignedBuffer<float> weighted(kBlock * count), moments(kBlock * width);
-    for (size_t turn = begin; turn < end; ++turn) {
-      // The last rows are the longest: start with them.
-      const size_t first = (blocks - 1 - turn) * kBlock, last = std::min(width, first + kBlock), rows = last - first;
-      for (size_t t = 0; t < count; ++t) {
-        for (size_t i = 0; i < rows; ++i) weighted[t * kBlock + i] = weights[t] * x[t * width + first + i];
-      }
-      product.multiply(weighted.data(), 1, kBlock, rows, packed.data(), last, count, 1, false, moments.data(), last, 1);
-      for (size_t i = 0; i < rows; ++i) {
-        double* row = sums + (first + i) * width;
-        for (size_t j = 0; j <= first + i; ++j) row[j] += moments[i * last + j];
-      }
-    }
-  });
+  if (std::all_of(weights, weights + count, [](float weight) { return weight == 1; })) {
+    return add_moments(x, width, x, width, count, Part::lower, sums, pool);
+  }
+  AlignedBuffer<float> weighted(count * width);
+  for (size_t t = 0; t < count; ++t) {
+    for (size_t i = 0; i < width; ++i) weighted[t * width + i] = weights[t] * x[t * width + i];
+  }
+  add_moments(weighted.data(), width, x, width, count, Part::lower, sums, pool);
 }
 
 }  // namespace
