@@ -35,19 +35,19 @@
           "target_name": "pyramidion_avx2",
           "type": "static_library",
           "sources": ["<@(avx2_sources)"],
-          "cflags_cc": ["-mavx2", "-mfma", "-mf16c"]
+          "cflags_cc": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"]
         },
         {
           "target_name": "pyramidion_avx512",
           "type": "static_library",
           "sources": ["<@(avx512_sources)"],
-          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma", "-mf16c"]
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma", "-mf16c", "-mbmi2"]
         },
         {
           "target_name": "pyramidion_avx512_vbmi",
           "type": "static_library",
           "sources": ["<@(avx512_vbmi_sources)"],
-          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma", "-mf16c"]
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma", "-mf16c", "-mbmi2"]
         }
       ]
     }],

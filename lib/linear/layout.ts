@@ -8,9 +8,10 @@ import type { MemoryLayout } from '../native.js'
 import type { Activations } from './activations.js'
 
 /**
- * - `compact`: the codes as stored, decoded inside the product; the least memory;
- * - `split`: the same information in bit fields of their own, faster to decode and a little larger; for the integers with groups of 8
- *   or 16 and at most 31 pulses, others are compact;
+ * - `compact`: the least memory: the codes as stored, decoded inside the product, or with int8 activations a form that is at most a
+ *   tenth of a bit a weight larger and decoded faster, where the code has one;
+ * - `split`: such a form for speed, at most 0.45 bits a weight larger than the codes; for the integers with groups of 8 or 16, at
+ *   most 13 levels and few large pulses, others are compact;
  * - `expanded`: the pulses themselves, four or five bits each;
  * - `auto`: `expanded` with int8 activations, whose products are done in integers, `compact` otherwise.
  */

@@ -159,7 +159,7 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
  private:
   static std::shared_ptr<const Linear> build(const Argument& argument) {
     LinearParts parts;
-    const Weights weights = parse_weights(argument["weights"], memory_layout(argument["layout"]));
+    const Weights weights = parse_weights(argument["weights"], memory_layout(argument));
     if (argument["rotation"].present()) {
       parts.rotation = RotationObject::from(argument["rotation"]);
       if (parts.rotation->width() != weights.columns) {
@@ -196,11 +196,18 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     return std::make_shared<Linear>(std::move(parts));
   }
 
+  // argument: the layer's.
   static MemoryLayout memory_layout(const Argument& argument) {
-    if (!argument.present()) return MemoryLayout::compact;
-    const MemoryLayout* layout = find_memory_layout(argument.string());
-    if (layout == nullptr) argument.reject("compact, split or expanded");
-    return *layout;
+    MemoryLayout layout = MemoryLayout::compact;
+    if (argument["layout"].present()) {
+      const MemoryLayout* found = find_memory_layout(argument["layout"].string());
+      if (found == nullptr) argument["layout"].reject("compact, split or expanded");
+      layout = *found;
+    }
+    const bool multiplies = argument["activations"].present() && !argument["device"].present();
+    if (layout != MemoryLayout::compact || !multiplies) return layout;
+    return ActivationQuantizerObject::from(argument["activations"])->integers() ? MemoryLayout::compact_integers
+                                                                                : layout;
   }
 
   static std::unique_ptr<FactorMatrix> factor(const Argument& low_rank, const char* values_name,

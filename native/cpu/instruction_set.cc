@@ -24,6 +24,7 @@ const std::vector<Extension>& extensions() {
         {"avx2", __builtin_cpu_supports("avx2") != 0},
         {"fma", __builtin_cpu_supports("fma") != 0},
         {"f16c", __builtin_cpu_supports("f16c") != 0},
+        {"bmi2", __builtin_cpu_supports("bmi2") != 0},
         {"avx512f", __builtin_cpu_supports("avx512f") != 0},
         {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
         {"avx512dq", __builtin_cpu_supports("avx512dq") != 0},
@@ -56,7 +57,7 @@ InstructionSet supported_instruction_set() {
   static const InstructionSet supported = [] {
     if (has_extension("dotprod")) return InstructionSet::neon_dot;
     if (has_extension("neon")) return InstructionSet::neon;
-    if (!has_all({"avx2", "fma", "f16c"})) return InstructionSet::portable;
+    if (!has_all({"avx2", "fma", "f16c", "bmi2"})) return InstructionSet::portable;
     if (!has_all({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"})) return InstructionSet::avx2;
     return has_extension("avx512vbmi") ? InstructionSet::avx512_vbmi : InstructionSet::avx512;
   }();

@@ -61,7 +61,7 @@ describe('layout', () => {
       ),
     )
     assert.equal(compact.layout, 'compact')
-    assert.ok(compact.bitsInMemory > 3 && compact.bitsInMemory < 3.1, `${compact.bitsInMemory}`)
+    assert.ok(compact.bitsInMemory > 3 && compact.bitsInMemory < 3.2, `${compact.bitsInMemory}`)
     assert.equal(split.layout, 'split')
     assert.ok(split.bitsInMemory > 3.3 && split.bitsInMemory < 3.6, `${split.bitsInMemory}`)
     assert.equal(expanded.layout, 'expanded')

@@ -9,7 +9,7 @@
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_pulses/dispatch.h"
 #include "cpu/pvq_search/dispatch.h"
-#include "cpu/split_pulses/dispatch.h"
+#include "cpu/residue_product/dispatch.h"
 
 using namespace pyramidion;
 
@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   print_kernels("calibrated rounding", guided_kernels());
   print_kernels("decoding", pvq_decode_kernels());
   print_kernels("pulses", pvq_pulses_kernels());
-  print_kernels("split pulses", split_pulses_kernels());
+  print_kernels("residue product", residue_product_kernels());
   print_kernels("integer products", expanded_product_kernels());
   return doctest::Context(argc, argv).run();
 }

@@ -13,7 +13,8 @@ using namespace pyramidion;
 
 namespace {
 
-constexpr MemoryLayout kLayouts[] = {MemoryLayout::compact, MemoryLayout::split, MemoryLayout::expanded};
+constexpr MemoryLayout kLayouts[] = {MemoryLayout::compact, MemoryLayout::compact_integers, MemoryLayout::split,
+                                     MemoryLayout::expanded};
 
 // y in double, from the reference's weights and the tokens as int8_activations() rounds them.
 std::vector<double> reference_products(const std::vector<double>& weights, const std::vector<float>& x, size_t rows,

@@ -1,0 +1,142 @@
+// 16 groups at once with AVX-512.
+#if defined(__x86_64__)
+#include <type_traits>
+
+#include "cpu/residue_product/avx512_residues.h"
+#include "cpu/residue_product/dispatch.h"
+
+namespace pyramidion {
+namespace {
+
+template <int Quads, Signs Kept, int Extra>
+struct Form {
+  using Cursor = ResidueCursor<Quads, Kept, Extra>;
+  using Block = Residues<Quads>;
+  static constexpr int quads = Quads;
+};
+
+template <int Quads, Signs Kept, class Use>
+void with_extra(int extra_bits, const Use& use) {
+  if (extra_bits == 0) return use(Form<Quads, Kept, 0>());
+  if (extra_bits == 1) return use(Form<Quads, Kept, 1>());
+  use(Form<Quads, Kept, 2>());
+}
+
+template <class Use>
+void with_form(const ResidueRows& rows, const Use& use) {
+  const bool all = rows.signs == Signs::all;
+  if (rows.quads == 2) {
+    return all ? with_extra<2, Signs::all>(rows.extra_bits, use) : with_extra<2, Signs::nonzero>(rows.extra_bits, use);
+  }
+  all ? with_extra<4, Signs::all>(rows.extra_bits, use) : with_extra<4, Signs::nonzero>(rows.extra_bits, use);
+}
+
+// K in the first lanes of a block.
+inline __m512i pulses_of(const ResidueRows& rows, size_t lanes) {
+  return _mm512_maskz_set1_epi32(static_cast<__mmask16>((1u << lanes) - 1), rows.pulses);
+}
+
+// level * (1 / ||p||): by registers where all 16 norms are among the 16 Vectors most usual, else out of the table of
+// all.
+template <int Vectors>
+class SymbolFactors {
+ public:
+  explicit SymbolFactors(const GroupFactors& factors)
+      : table_(factors.values.data()),
+        stride_(kept(static_cast<int>(factors.stride))),
+        first_(kept(static_cast<int>(factors.first_norm))),
+        levels_(
+            _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << factors.levels.size()) - 1), factors.levels.data())) {
+    for (int i = 0; i < Vectors; ++i) inverse_norms_[i] = _mm512_load_ps(factors.inverse_norms + 16 * i);
+  }
+
+  // The least squared norm of a point.
+  __m512i least_square() const { return first_; }
+
+  __m512 read(__m512i symbols, __m512i square) const {
+    const __m512i usual = _mm512_srli_epi32(_mm512_sub_epi32(square, first_), 1);
+    if (__builtin_expect(_mm512_cmpge_epu32_mask(usual, bound_) != 0, 0)) {
+      return _mm512_i32gather_ps(_mm512_add_epi32(_mm512_mullo_epi32(symbols, stride_), square), table_, 4);
+    }
+    __m512 norms = _mm512_permutex2var_ps(inverse_norms_[0], usual, inverse_norms_[1]);
+    if constexpr (Vectors == 4) {
+      const __m512 upper = _mm512_permutex2var_ps(inverse_norms_[2], usual, inverse_norms_[3]);
+      norms = _mm512_mask_mov_ps(norms, _mm512_cmpge_epu32_mask(usual, half_bound_), upper);
+    }
+    return _mm512_mul_ps(_mm512_permutexvar_ps(symbols, levels_), norms);
+  }
+
+ private:
+  const float* table_;
+  const __m512i stride_, first_, bound_ = kept(16 * Vectors), half_bound_ = kept(8 * Vectors);
+  const __m512 levels_;
+  __m512 inverse_norms_[Vectors];
+};
+
+template <class Form, class Factors>
+void accumulate_row(const ResidueRows& rows, const Factors& factors, size_t row, const int8_t* x, float* lanes) {
+  constexpr int quads = Form::quads;
+  typename Form::Cursor cursor(rows, row);
+  __m512 sum = _mm512_loadu_ps(lanes);
+  const auto multiply = [&](__m512i pulses, auto whole) __attribute__((always_inline)) {
+    typename Form::Block block;
+    cursor.next(pulses, block);
+    __m512i dot = _mm512_setzero_si512(), square = dot;
+    for (int q = 0; q < quads; ++q) {
+      const __m512i inputs = _mm512_load_si512(x + q * 64);
+      const __m512i turned = _mm512_mask_sub_epi8(inputs, block.negative[q], _mm512_setzero_si512(), inputs);
+      dot = _mm512_dpbusd_epi32(dot, block.magnitudes[q], turned);
+      square = _mm512_dpbusd_epi32(square, block.magnitudes[q], block.magnitudes[q]);
+    }
+    // Lanes beyond the row have no inputs: any norm will do there, and this one needs no table.
+    if (!whole) square = _mm512_max_epi32(square, factors.least_square());
+    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factors.read(block.symbols, square)));
+    x += quads * 64;
+  };
+  const size_t last = rows.blocks - 1, last_lanes = rows.lanes(last);
+  const __m512i all_pulses = kept(rows.pulses);
+  for (size_t b = 0; b < last; ++b) multiply(all_pulses, std::true_type());
+  multiply(pulses_of(rows, last_lanes), std::false_type());
+  _mm512_storeu_ps(lanes, sum);
+}
+
+void accumulate(const ResidueRows& rows, const GroupFactors& factors, size_t first, size_t count,
+                const SegmentTokens& tokens, float* lanes) {
+  with_form(rows, [&](auto form) {
+    using Form = decltype(form);
+    // Of P(8,K) nearly all points are among the first 32 norms.
+    const SymbolFactors<Form::quads> reader(factors);
+    for (size_t i = 0; i < count; ++i) {
+      accumulate_row<Form>(rows, reader, first + i, tokens.values, lanes + i * block_groups);
+    }
+  });
+}
+
+void decode(const ResidueRows& rows, size_t row, uint8_t* pulses, uint16_t* levels) {
+  alignas(64) uint32_t level_of[ResidueRows::max_symbols];
+  std::copy_n(rows.level_of, ResidueRows::max_symbols, level_of);
+  const __m512i all_levels = _mm512_load_si512(level_of);
+  with_form(rows, [&](auto form) {
+    using Form = decltype(form);
+    typename Form::Cursor cursor(rows, row);
+    for (size_t b = 0; b < rows.blocks; ++b, pulses += Form::quads * 64, levels += block_groups) {
+      typename Form::Block block;
+      cursor.next(pulses_of(rows, rows.lanes(b)), block);
+      const __m512i level = _mm512_permutexvar_epi32(block.symbols, all_levels);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(levels), _mm512_cvtepi32_epi16(level));
+      for (int q = 0; q < Form::quads; ++q) {
+        const __m512i magnitudes = block.magnitudes[q];
+        const __m512i point = _mm512_mask_sub_epi8(magnitudes, block.negative[q], _mm512_setzero_si512(), magnitudes);
+        _mm512_store_si512(pulses + q * 64, _mm512_xor_si512(point, _mm512_set1_epi8(-128)));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+extern const ResidueProductKernel residue_product_avx512;
+const ResidueProductKernel residue_product_avx512 = {InstructionSet::avx512, accumulate, decode};
+
+}  // namespace pyramidion
+#endif
