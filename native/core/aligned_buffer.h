@@ -1,4 +1,4 @@
-// Working memory for kernels: uninitialised and 64-byte aligned.
+// Working memory for kernels: uninitialised and 64-byte aligned; none of size 0.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ template <class T>
 class AlignedBuffer {
  public:
   explicit AlignedBuffer(size_t count)
-      : values_(static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{64}))) {}
+      : values_(count == 0 ? nullptr : static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{64}))) {}
 
   T* data() { return values_.get(); }
   const T* data() const { return values_.get(); }
@@ -20,7 +20,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(T* values) const { ::operator delete(values, std::align_val_t{64}); }
+    void operator()(T* values) const { ::operator delete (values, std::align_val_t{64}); }
   };
   std::unique_ptr<T, Free> values_;
 };

@@ -11,6 +11,9 @@
 namespace pyramidion {
 namespace {
 
+// Products whose lanes lie on the stack.
+constexpr size_t kFewProducts = 64;
+
 std::vector<float> checked_row_scale(const uint16_t* halves, size_t rows) {
   std::vector<float> scale;
   for (size_t row = 0; row < rows; ++row) {
@@ -88,13 +91,17 @@ void PvqMatrix::row_dots(size_t first, size_t count, const float* prepared, floa
 
 void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token,
                                  size_t token_count, float* y, size_t stride) const {
-  AlignedBuffer<float> lanes(count * token_count * block_groups);
-  std::fill_n(lanes.data(), count * token_count * block_groups, 0.0f);
+  const size_t products = count * token_count;
+  // Of one token it is a few microseconds' work, of which allocating memory would be a tenth.
+  alignas(64) float few_lanes[kFewProducts * block_groups], few_sums[kFewProducts];
+  const bool few = products <= kFewProducts;
+  AlignedBuffer<float> many_lanes(few ? 0 : products * block_groups), many_sums(few ? 0 : products);
+  float *lanes = few ? few_lanes : many_lanes.data(), *sums = few ? few_sums : many_sums.data();
+  std::fill_n(lanes, products * block_groups, 0.0f);
   for (size_t s = 0; s < segments_.size(); ++s) {
-    segments_[s]->accumulate(first, count, tokens.segment(s, first_token, token_count), lanes.data());
+    segments_[s]->accumulate(first, count, tokens.segment(s, first_token, token_count), lanes);
   }
-  std::vector<float> sums(count * token_count);
-  sum_lanes(lanes.data(), count * token_count, sums.data());
+  sum_lanes(lanes, products, sums);
   // Token by token: rows of y may be a power of two apart, where single values of many would push each other out of the
   // caches.
   for (size_t t = 0; t < token_count; ++t) {

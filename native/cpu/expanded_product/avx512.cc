@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include "cpu/expanded_product/avx512_blocks.h"
 #include "cpu/expanded_product/avx512_panel.h"
+#include "cpu/expanded_product/avx512_token.h"
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/expanded_product/shapes.h"
 
@@ -44,6 +45,11 @@ void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, con
 
 template <int Quads, bool Words>
 void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
+  if constexpr (!Words) {
+    if (tokens.count == 1 && TokenProduct<Quads>::supports(rows)) {
+      return TokenProduct<Quads>(rows, first, tokens).accumulate(count, lanes);
+    }
+  }
   const FactorReader factors(*rows.factors);
   const size_t row_lanes = tokens.count * block_groups;
   if (tokens.count >= kPanelTokens) {
