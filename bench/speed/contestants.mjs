@@ -18,6 +18,7 @@ const ownCodes = [
   { layout: 'compact', code: { dimension: 8, pulses: 12, levels: 7 } },
   { layout: 'compact', code: { dimension: 16, pulses: 24, levels: 7 } },
   { layout: 'split', code: { dimension: 8, pulses: 12, levels: 7 } },
+  { layout: 'split', code: { dimension: 16, pulses: 24, levels: 7 } },
   { layout: 'expanded', code: { dimension: 8, pulses: 12, levels: 7 } },
   { layout: 'expanded', code: { dimension: 16, pulses: 24, levels: 7 } },
 ]

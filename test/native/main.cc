@@ -6,6 +6,7 @@
 
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/guided_rounding/dispatch.h"
+#include "cpu/patched_product/dispatch.h"
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_pulses/dispatch.h"
 #include "cpu/pvq_search/dispatch.h"
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   print_kernels("calibrated rounding", guided_kernels());
   print_kernels("decoding", pvq_decode_kernels());
   print_kernels("pulses", pvq_pulses_kernels());
-  print_kernels("residue product", residue_product_kernels());
+  print_kernels("residue rows", residue_product_kernels());
+  print_kernels("patched rows", patched_product_kernels());
   print_kernels("integer products", expanded_product_kernels());
   return doctest::Context(argc, argv).run();
 }

@@ -199,6 +199,12 @@ ResidueRows::ResidueRows(const PvqCode& given, const uint8_t* codes, size_t stri
   streams.resize(size);
 }
 
+std::vector<float> ResidueRows::symbol_levels(const std::vector<float>& levels) const {
+  std::vector<float> of_symbols(size_t{4} << extra_bits);
+  for (size_t symbol = 0; symbol < of_symbols.size(); ++symbol) of_symbols[symbol] = levels[level_of[symbol]];
+  return of_symbols;
+}
+
 uint32_t ResidueReader::Stream::read(int bits) {
   const auto value = static_cast<uint32_t>(read_code(bytes, position, bits));
   position += static_cast<size_t>(bits);

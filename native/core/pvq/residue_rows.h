@@ -61,6 +61,8 @@ struct ResidueRows {
   // The level of each symbol; 0 for those that are not used.
   uint16_t level_of[max_symbols];
 
+  // The levels of symbols; 0 for those that are not used.
+  std::vector<float> symbol_levels(const std::vector<float>& levels) const;
   const uint8_t* row_fields(size_t row) const { return fields.data() + row * blocks * block_bytes; }
   const uint8_t* row_open(size_t row) const { return streams.data() + starts[row] + 4; }
   const uint8_t* row_signs(size_t row) const { return row_open(row) + (row_head(row) & 0xffffff); }

@@ -4,8 +4,10 @@
 
 #include "core/pvq/compact_segment.h"
 #include "core/pvq/expanded_segment.h"
-#include "core/pvq/residue_segment.h"
+#include "core/pvq/packed_segment.h"
 #include "cpu/floats/kernels.h"
+#include "cpu/patched_product/dispatch.h"
+#include "cpu/residue_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -25,28 +27,43 @@ struct StoredCodes {
   ThreadPool* pool;
 };
 
-// By some rows, whether residue rows take no more than `most` beyond the stored codes.
-bool fits(const StoredCodes& stored, Signs signs, double most) {
+// make(step, rows, pool): the form of every step-th row, `rows` of them. Null where these take more than `most` beyond
+// the stored codes, by a sample.
+template <class Rows, class Make>
+std::unique_ptr<SegmentRows> make_if_small(const StoredCodes& stored, MemoryLayout layout, double most,
+                                           const std::vector<PackedProductKernel<Rows>>& kernels, const Make& make) {
   const size_t count = std::min(kSampleRows, stored.rows), step = stored.rows / std::max<size_t>(1, count);
-  const ResidueRows sample(stored.code, stored.codes, stored.stride * step, count, signs, stored.set, nullptr);
   const double weights = static_cast<double>(count * stored.code.columns);
-  return 8 * static_cast<double>(sample.bytes()) <=
-         8 * static_cast<double>(count * (stored.code.bytes + kRowBytes)) + most * weights;
+  const auto bytes = static_cast<double>(make(step, count, nullptr).bytes());
+  if (8 * bytes > 8 * static_cast<double>(count * (stored.code.bytes + kRowBytes)) + most * weights) return nullptr;
+  return std::make_unique<PackedSegment<Rows>>(stored.code, layout, make(1, stored.rows, stored.pool), kernels,
+                                               stored.set);
+}
+
+std::unique_ptr<SegmentRows> make_patched(const StoredCodes& stored) {
+  if (!PatchedRows::supports(stored.code)) return nullptr;
+  return make_if_small(stored, MemoryLayout::split, kMostSplit, patched_product_kernels(),
+                       [&](size_t step, size_t rows, ThreadPool* pool) {
+                         return PatchedRows(stored.code, stored.codes, stored.stride * step, rows, stored.set, pool);
+                       });
 }
 
 std::unique_ptr<SegmentRows> make_residues(const StoredCodes& stored, MemoryLayout layout, Signs signs) {
-  ResidueRows rows(stored.code, stored.codes, stored.stride, stored.rows, signs, stored.set, stored.pool);
-  return std::make_unique<ResidueSegment>(stored.code, layout, std::move(rows), stored.set);
+  if (!ResidueRows::supports(stored.code)) return nullptr;
+  return make_if_small(stored, layout, layout == MemoryLayout::split ? kMostSplit : kMostCompact,
+                       residue_product_kernels(), [&](size_t step, size_t rows, ThreadPool* pool) {
+                         return ResidueRows(stored.code, stored.codes, stored.stride * step, rows, signs, stored.set,
+                                            pool);
+                       });
 }
 
-// Null where the code has no residue rows, or none that are small enough.
-std::unique_ptr<SegmentRows> make_small_residues(const StoredCodes& stored, MemoryLayout layout) {
-  if (!ResidueRows::supports(stored.code)) return nullptr;
-  if (layout == MemoryLayout::split && fits(stored, Signs::all, kMostSplit)) {
-    return make_residues(stored, layout, Signs::all);
-  }
-  const double most = layout == MemoryLayout::split ? kMostSplit : kMostCompact;
-  return fits(stored, Signs::nonzero, most) ? make_residues(stored, layout, Signs::nonzero) : nullptr;
+// What is fastest of what fits; null where nothing does.
+std::unique_ptr<SegmentRows> make_packed(const StoredCodes& stored, MemoryLayout layout) {
+  std::unique_ptr<SegmentRows> rows;
+  if (layout == MemoryLayout::split) rows = make_patched(stored);
+  if (layout == MemoryLayout::split && !rows) rows = make_residues(stored, layout, Signs::all);
+  if (!rows) rows = make_residues(stored, layout, Signs::nonzero);
+  return rows;
 }
 
 }  // namespace
@@ -67,8 +84,8 @@ std::unique_ptr<SegmentRows> make_segment_rows(MemoryLayout layout, const PvqCod
     return std::make_unique<ExpandedSegment>(code, codes, stride, rows, set, pool);
   }
   if (layout == MemoryLayout::split || layout == MemoryLayout::compact_integers) {
-    auto residues = make_small_residues({code, codes, stride, rows, set, pool}, layout);
-    if (residues) return residues;
+    auto packed = make_packed({code, codes, stride, rows, set, pool}, layout);
+    if (packed) return packed;
   }
   return std::make_unique<CompactSegment>(code, codes, stride, rows, set);
 }

@@ -1,49 +1,11 @@
 // 16 groups at once with AVX2, in two vectors.
 #if defined(__x86_64__)
+#include "cpu/symbol_factors/avx2.h"
 #include "cpu/residue_product/avx2_residues.h"
 #include "cpu/residue_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
-
-// level * (1 / ||p||): by permutations where all eight norms are among the 32 most usual, because gathers are dear,
-// else out of the table of all.
-class SymbolFactors {
- public:
-  explicit SymbolFactors(const GroupFactors& factors)
-      : table_(factors.values.data()),
-        stride_(_mm256_set1_epi32(static_cast<int>(factors.stride))),
-        first_(_mm256_set1_epi32(static_cast<int>(factors.first_norm))) {
-    float levels[16] = {};
-    std::memcpy(levels, factors.levels.data(), factors.levels.size() * sizeof(float));
-    for (int i = 0; i < 2; ++i) levels_[i] = _mm256_loadu_ps(levels + 8 * i);
-    for (int i = 0; i < 4; ++i) inverse_norms_[i] = _mm256_loadu_ps(factors.inverse_norms + 8 * i);
-  }
-
-  // square: of lanes beyond the row less than that of a point; they get any factor.
-  __m256 read(__m256i symbols, __m256i square) const {
-    const __m256i known = _mm256_max_epi32(square, first_);
-    const __m256i usual = _mm256_srli_epi32(_mm256_sub_epi32(known, first_), 1);
-    if (__builtin_expect(bits_of_lanes(_mm256_cmpgt_epi32(usual, _mm256_set1_epi32(31))) != 0, 0)) {
-      return _mm256_i32gather_ps(table_, _mm256_add_epi32(_mm256_mullo_epi32(symbols, stride_), known), 4);
-    }
-    const __m256 low = pick(inverse_norms_[0], inverse_norms_[1], usual);
-    const __m256 high = pick(inverse_norms_[2], inverse_norms_[3], usual);
-    const __m256 norm = _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(usual, 27)));
-    return _mm256_mul_ps(pick(levels_[0], levels_[1], symbols), norm);
-  }
-
- private:
-  // Of 16 numbers.
-  static __m256 pick(__m256 low, __m256 high, __m256i place) {
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, place), _mm256_permutevar8x32_ps(high, place),
-                            _mm256_castsi256_ps(_mm256_slli_epi32(place, 28)));
-  }
-
-  const float* table_;
-  __m256i stride_, first_;
-  __m256 levels_[2], inverse_norms_[4];
-};
 
 template <int Quads>
 void accumulate_row(const ResidueRows& rows, const SymbolFactors& factors, size_t row, const int8_t* x, float* lanes) {

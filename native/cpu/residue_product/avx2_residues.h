@@ -4,43 +4,12 @@
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
-#include <immintrin.h>
-
-#include <cstring>
-
 #include "core/pvq/residue_rows.h"
 #include "cpu/residue_product/bit_window.h"
+#include "cpu/symbol_factors/avx2.h"
 
 namespace pyramidion {
 namespace {
-
-constexpr size_t half_groups = block_groups / 2;
-
-inline __m256i load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
-
-// Bit i of `bits` in all of lane i.
-inline __m256i lanes_of_bits(uint32_t bits) {
-  const __m256i own = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
-  return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), own), own);
-}
-
-// Bit i of `bits` in all of byte i.
-inline __m256i bytes_of_bits(uint32_t bits) {
-  const __m256i byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-  const __m256i own = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
-  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byte);
-  return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own), own);
-}
-
-inline uint32_t bits_of_lanes(__m256i lanes) {
-  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(lanes)));
-}
-
-// -x where `negative`.
-inline __m256i turned(__m256i x, __m256i negative) { return _mm256_sub_epi8(_mm256_xor_si256(x, negative), negative); }
-
-// Pairs of 16 bits into 32.
-inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
 // Half a block: magnitudes, all bits of bytes that are negative, and the symbols of levels.
 template <int Quads>

@@ -4,13 +4,9 @@
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
-// GCC 12 takes the "undefined" vectors inside its own intrinsics for uninitialised variables (bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-
 #include "core/pvq/residue_rows.h"
 #include "cpu/residue_product/bit_window.h"
+#include "cpu/symbol_factors/avx512.h"
 
 namespace pyramidion {
 namespace {
@@ -19,14 +15,6 @@ using Signs = ResidueRows::Signs;
 
 // Fields and streams are read from memory in order, but not far enough ahead by the processor itself.
 constexpr size_t residue_prefetch = 1024;
-
-// A constant that stays in its register: GCC makes vectors of equal numbers anew each time, through the port that
-// permutations need.
-inline __m512i kept(__m512i constant) {
-  asm("" : "+v"(constant));
-  return constant;
-}
-inline __m512i kept(int constant) { return kept(_mm512_set1_epi32(constant)); }
 
 // Magnitudes of a block, which of them are negative, and the symbols of its levels.
 template <int Quads>

@@ -17,11 +17,4 @@ const std::vector<ResidueProductKernel>& residue_product_kernels() {
   return kernels;
 }
 
-const ResidueProductKernel& residue_product_kernel(InstructionSet set) {
-  for (const ResidueProductKernel& kernel : residue_product_kernels()) {
-    if (kernel.instruction_set <= set) return kernel;
-  }
-  return residue_product_kernels().back();
-}
-
 }  // namespace pyramidion

@@ -1,16 +1,20 @@
-// The memory layouts `split` and `compact` of codes that have them (residue_rows.h).
+// The memory layouts `split` and `compact` of codes that have a form which is decoded in registers: residue_rows.h and
+// patched_rows.h.
 #pragma once
 
+#include <vector>
+
 #include "core/pvq/decoded_segment.h"
-#include "core/pvq/residue_rows.h"
-#include "cpu/residue_product/dispatch.h"
+#include "cpu/packed_product.h"
 
 namespace pyramidion {
 
-class ResidueSegment : public DecodedSegment {
+template <class Rows>
+class PackedSegment : public DecodedSegment {
  public:
-  // layout: what it is called.
-  ResidueSegment(const PvqCode& code, MemoryLayout layout, ResidueRows rows, InstructionSet set);
+  // layout: what it is called; kernels: best first.
+  PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows,
+                const std::vector<PackedProductKernel<Rows>>& kernels, InstructionSet set);
 
   MemoryLayout memory_layout() const override { return layout_; }
   size_t bytes() const override { return rows_.bytes(); }
@@ -21,14 +25,14 @@ class ResidueSegment : public DecodedSegment {
 
  private:
   void decode_pulses(size_t row, uint8_t* pulses, uint16_t* levels) const override {
-    kernel_.decode(rows_, row, pulses, levels);
+    kernel_->decode(rows_, row, pulses, levels);
   }
 
   const MemoryLayout layout_;
-  const ResidueRows rows_;
-  const ResidueProductKernel& kernel_;
+  const Rows rows_;
+  const PackedProductKernel<Rows>* kernel_;
   // Of symbols in place of levels.
-  std::unique_ptr<const GroupFactors> symbol_factors_;
+  std::unique_ptr<const GroupFactors> factors_;
 };
 
 }  // namespace pyramidion

@@ -1,39 +1,46 @@
-#include "core/pvq/residue_segment.h"
+#include "core/pvq/packed_segment.h"
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+
+#include "core/pvq/patched_rows.h"
+#include "core/pvq/residue_rows.h"
 
 namespace pyramidion {
 namespace {
 
-std::unique_ptr<const GroupFactors> factors_of_symbols(PvqCode code, const ResidueRows& rows) {
-  const std::vector<float> levels = code.levels;
-  code.levels.resize(size_t{4} << rows.extra_bits);
-  for (size_t symbol = 0; symbol < code.levels.size(); ++symbol) code.levels[symbol] = levels[rows.level_of[symbol]];
+template <class Rows>
+std::unique_ptr<const GroupFactors> factors_of_symbols(PvqCode code, const Rows& rows) {
+  code.levels = rows.symbol_levels(code.levels);
   return std::make_unique<GroupFactors>(code);
 }
 
 }  // namespace
 
-ResidueSegment::ResidueSegment(const PvqCode& code, MemoryLayout layout, ResidueRows rows, InstructionSet set)
+template <class Rows>
+PackedSegment<Rows>::PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows,
+                                   const std::vector<PackedProductKernel<Rows>>& kernels, InstructionSet set)
     : DecodedSegment(code, set),
       layout_(layout),
       rows_(std::move(rows)),
-      kernel_(residue_product_kernel(set)),
-      symbol_factors_(factors_of_symbols(code, rows_)) {}
+      kernel_(&*std::find_if(kernels.begin(), kernels.end() - 1,
+                             [set](const auto& kernel) { return kernel.instruction_set <= set; })),
+      factors_(factors_of_symbols(code, rows_)) {}
 
-void ResidueSegment::set_levels(const float* levels) {
+template <class Rows>
+void PackedSegment<Rows>::set_levels(const float* levels) {
   DecodedSegment::set_levels(levels);
-  symbol_factors_ = factors_of_symbols(code_, rows_);
+  factors_ = factors_of_symbols(code_, rows_);
 }
 
-void ResidueSegment::accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const {
-  if (tokens.count == 1) return kernel_.accumulate(rows_, *symbol_factors_, first, count, tokens, lanes);
+template <class Rows>
+void PackedSegment<Rows>::accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const {
+  if (tokens.count == 1) return kernel_->accumulate(rows_, *factors_, first, count, tokens, lanes);
   DecodedSegment::accumulate(first, count, tokens, lanes);
 }
 
-void ResidueSegment::decode(size_t row, float scale, float* out) const {
+template <class Rows>
+void PackedSegment<Rows>::decode(size_t row, float scale, float* out) const {
   const size_t dimension = static_cast<size_t>(code_.dimension);
   AlignedBuffer<uint8_t> pulses(blocks_of(code_) * block_groups * dimension);
   std::vector<uint16_t> levels(blocks_of(code_) * block_groups);
@@ -50,11 +57,15 @@ void ResidueSegment::decode(size_t row, float scale, float* out) const {
   }
 }
 
-void ResidueSegment::levels_of(size_t row, uint32_t* levels) const {
+template <class Rows>
+void PackedSegment<Rows>::levels_of(size_t row, uint32_t* levels) const {
   AlignedBuffer<uint8_t> pulses(blocks_of(code_) * block_groups * static_cast<size_t>(code_.dimension));
   std::vector<uint16_t> all(blocks_of(code_) * block_groups);
   decode_pulses(row, pulses.data(), all.data());
   std::copy_n(all.begin(), code_.groups, levels);
 }
+
+template class PackedSegment<ResidueRows>;
+template class PackedSegment<PatchedRows>;
 
 }  // namespace pyramidion
