@@ -2,7 +2,8 @@
 //
 //   npm run bench -- [--only NAME] [--json FILE] [--document] [--model FILE.gguf]
 //     --only NAME     one of token-compact, token-split, token-any, tokens-8, tokens-64, tokens-512, encode-plain,
-//                     encode-calibrated, smollm2-decode, smollm2-prompt, or a group: layers, random-models, given-model
+//                     encode-calibrated, smollm2-decode, smollm2-prompt, all of these with `targets`, or a group: layers, random-models,
+//                     given-model
 //     --json FILE     rows { name, layout, bitsInMemory, tokens, threads, rate, peer, peerRate, ratio }, the best peer last
 //     --document      writes docs/performance.md, with --note TEXT on how the machine was used besides
 //     --model FILE    SmolLM2-135M as a Q4_1 GGUF file; or PYRAMIDION_BENCH_MODEL. Without, what needs it is skipped
@@ -36,7 +37,7 @@ const { values } = parseArgs({
     'no-peers': { type: 'boolean', default: false },
   },
 })
-const groups = ['layers', 'random-models', 'given-model', 'encode-plain', 'encode-calibrated']
+const groups = ['targets', 'layers', 'random-models', 'given-model', 'encode-plain', 'encode-calibrated']
 const names = [...targets.map(({ name }) => name), ...groups]
 if (values.only !== undefined && !names.includes(values.only)) {
   console.error(`--only must be one of ${names.join(', ')}, got ${values.only}`)
@@ -64,6 +65,9 @@ if (values.json !== undefined)
 if (values.document) {
   const versions = reason === undefined ? peerVersions() : []
   const path = join(root, 'docs/performance.md')
-  writeFileSync(path, performanceDocument({ note: values.note, machine, limits, tables, versions, settings }))
+  writeFileSync(
+    path,
+    performanceDocument({ only: values.only, note: values.note, machine, limits, tables, versions, settings }),
+  )
   console.error('wrote docs/performance.md')
 }

@@ -14,9 +14,9 @@ const targetThreads = 2
 
 export async function runComparisons({ only, model, peers, rounds, seconds }) {
   const target = targets.find(({ name }) => name === only)
-  const group = target?.group ?? only
+  const group = target?.group ?? (only === 'targets' ? undefined : only)
   const comparisons = []
-  for (const part of [...layerParts(target, peers), ...modelParts(target, model, peers), ...encodeParts(peers)]) {
+  for (const part of [...layerParts(only, target, peers), ...modelParts(target, model, peers), ...encodeParts(peers)]) {
     if (group !== undefined && group !== part.group) continue
     const { entries, works, ...about } = part
     const arena = await Arena.open(await entries())
@@ -33,9 +33,12 @@ export async function runComparisons({ only, model, peers, rounds, seconds }) {
   return comparisons
 }
 
-function layerParts(target, peers) {
-  const all = target === undefined ? shapes.flatMap(shape => [1, 2].map(threads => ({ ...shape, threads }))) : []
-  const wanted = target === undefined ? all : [{ ...targetShape, threads: targetThreads }]
+function layerParts(only, target, peers) {
+  const targetsAlone = target !== undefined || only === 'targets'
+  const wanted = targetsAlone
+    ? [{ ...targetShape, threads: targetThreads }]
+    : shapes.flatMap(shape => [1, 2].map(threads => ({ ...shape, threads })))
+  const counts = target === undefined ? tokenCounts : [target.tokens]
   return wanted.map(({ rows, columns, threads }) => {
     const isTarget = rows === targetShape.rows && threads === targetThreads
     return {
@@ -49,10 +52,9 @@ function layerParts(target, peers) {
         ...(peers ? onnxruntimeLayers(rows, columns, threads) : []),
         ...(peers && isTarget ? await llamaLayers(threads) : []),
       ],
-      works:
-        target === undefined
-          ? [true, false].flatMap(cold => tokenCounts.map(tokens => ({ phase: 'layer', tokens, cold })))
-          : [{ phase: 'layer', tokens: target.tokens, cold: true }],
+      works: (targetsAlone ? [true] : [true, false]).flatMap(cold =>
+        counts.map(tokens => ({ phase: 'layer', tokens, cold })),
+      ),
     }
   })
 }

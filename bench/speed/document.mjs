@@ -1,7 +1,7 @@
 // docs/performance.md: a dated run with the machine it was made on.
 import { markdownTable } from './tables.mjs'
 
-export function performanceDocument({ note, machine, limits, tables, versions, settings }) {
+export function performanceDocument({ only, note, machine, limits, tables, versions, settings }) {
   const gigabytes = bytes => `${(bytes / 1e9).toFixed(1)} GB`
   const billions = value => (value / 1e9).toFixed(0)
   const limitLines = Object.entries(limits)
@@ -12,7 +12,7 @@ export function performanceDocument({ note, machine, limits, tables, versions, s
     )
   return `# Performance
 
-Written by \`npm run bench -- --document\`. ${machine.date} UTC, commit ${machine.commit}; the machine's load average was ${machine.load.toFixed(1)} when the run began. ${note}
+Written by \`npm run bench -- --document${only === undefined ? '' : ` --only ${only}`}\`. ${machine.date} UTC, commit ${machine.commit}; the machine's load average was ${machine.load.toFixed(1)} when the run began. ${note}
 
 - ${machine.processor}, ${machine.cores} cores, ${gigabytes(machine.memory)} of memory, last-level cache ${(machine.lastLevelCache / 2 ** 20).toFixed(0)} MiB; Node ${machine.node}
 - instruction sets: ${machine.instructionSets.join(', ')}; kernels: ${Object.entries(machine.kernels)

@@ -5,7 +5,7 @@ import { comparisonOf, layoutOf, targets } from './targets.mjs'
 /** Rates are weight multiplications, encoded weights or tokens a second. Without a peer there is one row, its peer null. */
 export function targetRows(comparisons, only) {
   return targets
-    .filter(({ name, group }) => [undefined, name, group].includes(only))
+    .filter(({ name, group }) => [undefined, 'targets', name, group].includes(only))
     .flatMap(target => {
       const comparison = comparisonOf(target, comparisons)
       if (comparison === undefined) return []
