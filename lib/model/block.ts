@@ -6,7 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { GraphSource, StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
-import { native } from '../native.js'
+import { type NativeBlock, native } from '../native.js'
 import type { LayerCache } from './key-value-cache.js'
 import type { Placer } from './model-placement.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
@@ -61,6 +61,7 @@ export interface BlockPass {
 export class Block {
   readonly #prepareAttention: Preparation | undefined
   readonly #prepareMlp: Preparation | undefined
+  readonly #whole: NativeBlock
 
   private constructor(
     readonly config: ModelConfig,
@@ -69,6 +70,27 @@ export class Block {
   ) {
     this.#prepareAttention = commonPreparation([parts.query, parts.key, parts.value])
     this.#prepareMlp = commonPreparation([parts.gate, parts.up])
+    const { rmsNormEpsilon: epsilon, heads, keyValueHeads, headDimension, attentionWindows } = config
+    const { attentionNorm, mlpNorm, queryNorm, keyNorm } = parts
+    const linear = (name: ProjectionRole) => parts[name].linear
+    this.#whole = new native.Block({
+      query: linear('query'),
+      key: linear('key'),
+      value: linear('value'),
+      output: linear('output'),
+      gate: linear('gate'),
+      up: linear('up'),
+      down: linear('down'),
+      attentionNorm,
+      mlpNorm,
+      queryNorm,
+      keyNorm,
+      epsilon,
+      heads,
+      keyValueHeads,
+      headDimension,
+      window: attentionWindows[layer],
+    })
   }
 
   /** `source` has passed checkTensors. The inputs of its linear layers are rounded to `activations`. */
@@ -116,18 +138,24 @@ export class Block {
     return [query, key, value, output, gate, up, down].reduce((sum, { linear }) => sum + linear.bytes, 0)
   }
 
-  /** Runs the block in place on x (tokens x hidden), the residual stream. */
+  /** Runs the block in place on x (tokens x hidden), the residual stream: step by step for a hook, else as one operation. */
   forward(x: Float32Array, pass: BlockPass, hook?: InputHook): void {
     const { tokens } = pass
+    if (hook === undefined) {
+      const { past, cache, workspace } = pass
+      const { cosine, sine } = workspace.rotary.tables(past, tokens)
+      this.#whole.forward(x, tokens, past, cache.keys, cache.values, cosine, sine)
+      return
+    }
     const attentionInput = this.attentionInput(x, pass)
-    hook?.('attention', attentionInput, tokens)
+    hook('attention', attentionInput, tokens)
     const attended = this.attend(attentionInput, pass)
-    hook?.('attentionOutput', attended, tokens)
+    hook('attentionOutput', attended, tokens)
     this.addAttention(x, attended, pass)
     const mlpInput = this.mlpInput(x, pass)
-    hook?.('mlp', mlpInput, tokens)
+    hook('mlp', mlpInput, tokens)
     const gated = this.gate(mlpInput, pass)
-    hook?.('mlpDown', gated, tokens)
+    hook('mlpDown', gated, tokens)
     this.addMlp(x, gated, pass)
   }
 

@@ -21,7 +21,7 @@ import type {
   NativeRotation,
   RotationParts,
 } from './linear.js'
-import type { AttentionShape, LogitStatistics } from './model.js'
+import type { AttentionShape, LogitStatistics, NativeBlock, NativeBlockParts } from './model.js'
 import type { NativeDriftMoment, NativeHessian } from './statistics.js'
 import type { Lattice, PvqSegment, PvqWeights, Weights } from './weights.js'
 
@@ -141,6 +141,7 @@ export interface NativeAddon {
     settings: GuideSettings,
   ) => NativePvqGuide
   Linear: new (parts: LinearParts) => NativeLinear
+  Block: new (parts: NativeBlockParts) => NativeBlock
 
   // The model graph's operations: synchronous, threaded inside, meant for a worker thread.
   /** out = x / sqrt(mean(x^2) + epsilon) * weight, on rows of weight.length values. out may be x. */

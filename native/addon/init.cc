@@ -11,6 +11,7 @@ static Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   pyramidion::register_linalg(exports);
   pyramidion::register_drift(exports);
   pyramidion::register_model(exports);
+  pyramidion::register_block(exports);
   pyramidion::register_capabilities(exports);
   pyramidion::register_devices(exports);
   pyramidion::register_device_product(exports);

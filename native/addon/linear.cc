@@ -144,6 +144,13 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
     if (linear_) Napi::MemoryManagement::AdjustExternalMemory(env, -memory(*linear_));
   }
 
+  static std::shared_ptr<const Linear> from(const Argument& argument) {
+    if (!argument.value().IsObject()) argument.reject("a Linear");
+    const auto object = argument.value().As<Napi::Object>();
+    if (!object.CheckTypeTag(&kLinearTag)) argument.reject("a Linear");
+    return Unwrap(object)->linear_;
+  }
+
   static void define(Napi::Object exports) {
     exports["Linear"] = DefineClass(
         exports.Env(), "Linear",
@@ -340,6 +347,8 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
 }  // namespace
 
 std::shared_ptr<const Rotation> rotation_of(const Argument& argument) { return RotationObject::from(argument); }
+
+std::shared_ptr<const Linear> linear_of(const Argument& argument) { return LinearObject::from(argument); }
 
 void register_linear(Napi::Object exports) {
   RotationObject::define(exports);

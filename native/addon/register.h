@@ -12,6 +12,7 @@ void register_linear(Napi::Object exports);
 void register_linalg(Napi::Object exports);
 void register_drift(Napi::Object exports);
 void register_model(Napi::Object exports);
+void register_block(Napi::Object exports);
 void register_capabilities(Napi::Object exports);
 void register_devices(Napi::Object exports);
 void register_device_product(Napi::Object exports);

@@ -50,22 +50,42 @@ void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, Thr
     return parts_.device->multiply(x, tokens, y, prepared);
   }
   const bool prepare = !prepared && (parts_.rotation || parts_.activations);
-  AlignedBuffer<float> inputs(prepare ? tokens * in_features() : 0);
-  if (prepare) {
-    std::copy_n(x, tokens * in_features(), inputs.data());
-    if (parts_.rotation) parts_.rotation->apply(inputs.data(), tokens, false, pool);
-    if (parts_.activations) parts_.activations->apply(inputs.data(), tokens, pool);
-    x = inputs.data();
-  }
+  const AlignedBuffer<float> inputs = prepare ? this->prepared(x, tokens, pool) : AlignedBuffer<float>(0);
+  if (prepare) x = inputs.data();
   if (parts_.device) {
     parts_.device->multiply(x, tokens, y, true);
   } else if (integer_ != nullptr) {
-    forward_integer(x, tokens, y, pool);
+    forward_integer({this}, x, tokens, {y}, pool);
   } else if (tokens <= kFewTokens) {
     forward_few(x, tokens, y, pool);
   } else {
     forward_many(x, tokens, y, pool);
   }
+}
+
+void Linear::forward_together(const std::vector<const Linear*>& layers, const float* x, size_t tokens,
+                              const std::vector<float*>& y, ThreadPool& pool) {
+  if (tokens == 0) return;
+  const LinearParts& first = layers.front()->parts_;
+  bool alike = true, integers = true;
+  for (const Linear* layer : layers) {
+    alike &= layer->parts_.rotation == first.rotation && layer->parts_.activations == first.activations &&
+             layer->parts_.device == nullptr;
+    integers &= layer->integer_ != nullptr;
+  }
+  const bool prepare = alike && (first.rotation || first.activations);
+  const AlignedBuffer<float> inputs = prepare ? layers.front()->prepared(x, tokens, pool) : AlignedBuffer<float>(0);
+  if (prepare) x = inputs.data();
+  if (alike && integers) return forward_integer(layers, x, tokens, y, pool);
+  for (size_t i = 0; i < layers.size(); ++i) layers[i]->forward(x, tokens, y[i], alike, pool);
+}
+
+AlignedBuffer<float> Linear::prepared(const float* x, size_t tokens, ThreadPool& pool) const {
+  AlignedBuffer<float> inputs(tokens * in_features());
+  std::copy_n(x, tokens * in_features(), inputs.data());
+  if (parts_.rotation) parts_.rotation->apply(inputs.data(), tokens, false, pool);
+  if (parts_.activations) parts_.activations->apply(inputs.data(), tokens, pool);
+  return inputs;
 }
 
 void Linear::forward_few(const float* x, size_t tokens, float* y, ThreadPool& pool) const {

@@ -1,12 +1,13 @@
-// A linear layer over an encoded matrix: y = W q + B (A q) + bias, q = V x as the activations' format holds it, decoded inside
-// the product and never as a whole. One token, or a few, go through the format's fused dot products; many share each decoded tile of rows.
-// PVQ rows with int8 activations are multiplied in integers.
+// A linear layer over an encoded matrix: y = W q + B (A q) + bias, q = V x as the activations' format holds it, decoded
+// inside the product and never as a whole. One token, or a few, go through the format's fused dot products; many share
+// each decoded tile of rows. PVQ rows with int8 activations are multiplied in integers.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "core/aligned_buffer.h"
 #include "core/linear/activation_quantizer.h"
 #include "core/linear/device_product.h"
 #include "core/linear/rotation.h"
@@ -50,15 +51,21 @@ class Linear {
   // format already. The result does not depend on the number of threads.
   void forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const;
 
-  // The gradient of a loss at x (tokens x in), V^T (W + B A)^T g, for that at y (tokens x out), into out or added to it;
-  // rotated: the gradient at V x instead. The rounding of activations counts as the identity. They must not overlap. The
-  // result does not depend on the number of threads.
+  // Several layers with the same inputs x, y[i] (tokens x out) of each: the same bits, but what rotation and rounding
+  // they have in common, and the threads' turns, are shared. x must not overlap any y.
+  static void forward_together(const std::vector<const Linear*>& layers, const float* x, size_t tokens,
+                               const std::vector<float*>& y, ThreadPool& pool);
+
+  // The gradient of a loss at x (tokens x in), V^T (W + B A)^T g, for that at y (tokens x out), into out or added to
+  // it; rotated: the gradient at V x instead. The rounding of activations counts as the identity. They must not
+  // overlap. The result does not depend on the number of threads.
   void backward(const float* gradient, size_t tokens, float* out, bool rotated, bool accumulate,
                 ThreadPool& pool) const;
 
   // The weights, when they are PVQ rows; null otherwise.
   PvqMatrix* pvq() const { return dynamic_cast<PvqMatrix*>(parts_.weights.get()); }
-  // Of PVQ weights, for inputs x (tokens x in) and the gradient at y (tokens x out). The same for any number of threads.
+  // Of PVQ weights, for inputs x (tokens x in) and the gradient at y (tokens x out). The same for any number of
+  // threads.
   ScaleGradients scale_gradients(const float* x, const float* gradient, size_t tokens, ThreadPool& pool) const;
 
   // Rows of (W + B A) V, count x in; each id is a row.
@@ -67,7 +74,13 @@ class Linear {
  private:
   void forward_few(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
   void forward_many(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
-  void forward_integer(const float* x, size_t tokens, float* y, ThreadPool& pool) const;
+  // x went through rotation and rounding. Of layers whose products are all done in integers.
+  static void forward_integer(const std::vector<const Linear*>& layers, const float* x, size_t tokens,
+                              const std::vector<float*>& y, ThreadPool& pool);
+  void multiply_integer(const IntegerTokens& inputs, const float* projected, size_t begin, size_t end, float* y) const;
+  void project(const float* x, size_t tokens, float* projected, ThreadPool& pool) const;
+  // x (tokens x in) rotated and rounded.
+  AlignedBuffer<float> prepared(const float* x, size_t tokens, ThreadPool& pool) const;
 
   LinearParts parts_;
   // The weights, where products are done in integers: of PVQ rows with int8 activations. Null otherwise.

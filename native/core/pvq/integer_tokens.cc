@@ -61,6 +61,13 @@ Four quarter(const float* lanes) {
 
 }  // namespace
 
+bool same_token_order(const PvqLayout& a, const PvqLayout& b) {
+  const auto same = [](const PvqCode& one, const PvqCode& other) {
+    return one.columns == other.columns && one.dimension == other.dimension;
+  };
+  return std::equal(a.codes.begin(), a.codes.end(), b.codes.begin(), b.codes.end(), same);
+}
+
 void sum_lanes(const float* lanes, size_t count, float* sums) {
   size_t i = 0;
   for (; i + 4 <= count; i += 4, lanes += 4 * block_groups) {

@@ -91,6 +91,9 @@ class IntegerTokens {
   AlignedBuffer<int8_t> tiles_;
 };
 
+// Whether tokens made for one of the layouts are those of the other: the groups are the same, whatever their codes.
+bool same_token_order(const PvqLayout& a, const PvqLayout& b);
+
 // sums[i] = the sum of the 16 lanes at lanes + 16 i: halves are added until one is left.
 void sum_lanes(const float* lanes, size_t count, float* sums);
 

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openModel, quantizeModel } from '../../dist/index.js'
+import type { Activations } from '../../dist/linear/activations.js'
+import { Llama } from '../../dist/model/llama.js'
+import { RandomSource } from '../../dist/model/random-source.js'
+import { native } from '../../dist/native.js'
+import { randomIds } from './random-normal.js'
+import { randomTensors, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
+
+const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
+
+/** Hidden states of a prompt and of a token behind it, every block as one operation or in steps. */
+function hiddenStates(model: Llama, ids: Int32Array, steps: boolean): Float32Array[] {
+  const cache = model.newCache()
+  const hook = steps ? () => undefined : undefined
+  const run = (part: Int32Array) => [...model.run(part, cache, undefined, hook)].map(({ hidden }) => hidden.slice())
+  return [...run(ids.subarray(0, -1)), ...run(ids.subarray(-1))]
+}
+
+async function compare(folder: string, activations: Activations, ids: Int32Array): Promise<void> {
+  const source = await openModel(folder)
+  try {
+    const model = await Llama.load(source, { activations })
+    assert.deepEqual(hiddenStates(model, ids, false), hiddenStates(model, ids, true))
+  } finally {
+    await source.close()
+  }
+}
+
+describe('a block as one operation', () => {
+  const random = new RandomSource(17)
+
+  for (const options of [{ bits: 3 }, { bits: 2.5, rank: 4 }, { bits: 4.5, quantizer: 'mxint' }] as const) {
+    it(`gives the bits of its steps: ${JSON.stringify(options)}`, async () => {
+      const output = join(await mkdtemp(join(tmpdir(), 'pyramidion-block-')), 'model')
+      try {
+        await quantizeModel(tales, { ...options, output })
+        for (const activations of ['int8', 'float', 'mxint8'] as const)
+          await compare(output, activations, randomIds(random, 21, 2048))
+      } finally {
+        await rm(join(output, '..'), { recursive: true })
+      }
+    })
+  }
+
+  it('gives them with norms of queries and keys, with biases and with a window', async () => {
+    for (const config of [
+      { ...tinyConfig, model_type: 'qwen3' },
+      { ...tinyConfig, model_type: 'qwen2' },
+      { ...tinyConfig, model_type: 'mistral', sliding_window: 5 },
+    ]) {
+      await withCheckpoint(config, randomTensors(config, 18), folder =>
+        compare(folder, 'float', randomIds(random, 14, config.vocab_size)),
+      )
+    }
+  })
+
+  it('refuses layers that do not fit each other', () => {
+    const linear = (rows: number, columns: number) =>
+      new native.Linear({ weights: { format: 'f32', rows, columns, data: new Uint8Array(4 * rows * columns) } })
+    const parts = {
+      query: linear(8, 6),
+      key: linear(4, 6),
+      value: linear(4, 6),
+      output: linear(6, 8),
+      gate: linear(10, 6),
+      up: linear(10, 6),
+      down: linear(6, 10),
+      attentionNorm: new Float32Array(6),
+      mlpNorm: new Float32Array(6),
+      epsilon: 1e-5,
+      heads: 4,
+      keyValueHeads: 2,
+      headDimension: 2,
+      window: 0,
+    }
+    const block = new native.Block(parts)
+    const angles = new Float32Array(3)
+    assert.throws(
+      () => block.forward(new Float32Array(18), 3, 1, new Float32Array(12), new Float32Array(16), angles, angles),
+      /keys/,
+    )
+    assert.throws(() => new native.Block({ ...parts, value: linear(8, 6) }), /value/)
+    assert.throws(() => new native.Block({ ...parts, up: linear(9, 6) }), /up/)
+    assert.throws(() => new native.Block({ ...parts, mlpNorm: new Float32Array(5) }), /mlpNorm/)
+    assert.throws(() => new native.Block({ ...parts, down: {} as never }), /down must be a Linear/)
+  })
+})
