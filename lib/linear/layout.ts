@@ -10,7 +10,7 @@ import type { Activations } from './activations.js'
 /**
  * - `compact`: the least memory: the codes as stored, decoded inside the product, or with int8 activations a form that is at most a
  *   tenth of a bit a weight larger and decoded faster, where the code has one;
- * - `split`: such a form for speed, at most 0.45 bits a weight larger than the codes; for the integers with groups of 8 or 16, at
+ * - `split`: such a form for speed, at most 0.47 bits a weight larger than the codes; for the integers with groups of 8 or 16, at
  *   most 13 levels and few large pulses, others are compact;
  * - `expanded`: the pulses themselves, four or five bits each;
  * - `auto`: `expanded` with int8 activations, whose products are done in integers, `compact` otherwise.

@@ -12,7 +12,7 @@ enum class MemoryLayout {
   // takes a tenth of a bit a weight more at most, else as stored.
   compact_integers,
   // Patched rows (patched_rows.h), residue rows with all signs, or those with the signs of what is not zero: the first
-  // of these that the code has and that takes 0.45 bits more at most; else as stored.
+  // of these that the code has and that takes 0.47 bits more at most; else as stored.
   split,
   // The pulses themselves.
   expanded,

@@ -16,7 +16,7 @@ using Signs = ResidueRows::Signs;
 
 constexpr size_t kSampleRows = 16;
 // What a layout may take beyond the stored codes, in bits a weight, and where the streams of a row start besides.
-constexpr double kMostCompact = 0.1, kMostSplit = 0.45;
+constexpr double kMostCompact = 0.1, kMostSplit = 0.47;
 constexpr size_t kRowBytes = 8;
 
 struct StoredCodes {
@@ -32,7 +32,8 @@ struct StoredCodes {
 template <class Rows, class Make>
 std::unique_ptr<SegmentRows> make_if_small(const StoredCodes& stored, MemoryLayout layout, double most,
                                            const std::vector<PackedProductKernel<Rows>>& kernels, const Make& make) {
-  const size_t count = std::min(kSampleRows, stored.rows), step = stored.rows / std::max<size_t>(1, count);
+  // An odd step, lest rows that repeat by a power of two are sampled as one.
+  const size_t count = std::min(kSampleRows, stored.rows), step = (stored.rows / std::max<size_t>(1, count) - 1) | 1;
   const double weights = static_cast<double>(count * stored.code.columns);
   const auto bytes = static_cast<double>(make(step, count, nullptr).bytes());
   if (8 * bytes > 8 * static_cast<double>(count * (stored.code.bytes + kRowBytes)) + most * weights) return nullptr;
