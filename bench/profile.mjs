@@ -30,9 +30,6 @@ if (values.threads !== undefined) native.setThreadCount(Number(values.threads))
 /** Milliseconds by kind of operation, of the run in progress. */
 let spent = new Map()
 let calls = 0
-/** The layer that ran last, and the one that makes logits. */
-let running
-let head
 instrument()
 const source = await openModel(path)
 const model = await Llama.load(source, { activations: values.activations, layout: values.layout, head: values.head })
@@ -41,8 +38,6 @@ const sampler = new Sampler()
 const cache = model.newCache()
 const logits = new Float32Array(model.config.vocabularySize)
 const idsOf = count => Int32Array.from({ length: count }, (_, i) => (100 + 7 * i) % model.config.vocabularySize)
-model.head(new Float32Array(model.config.hiddenSize), 1, logits)
-head = running
 
 report(`decode, ${values.past} positions before`, profile(Number(values.tokens), decodeRun()))
 report(`prompt of ${values.prompt} tokens`, profile(4, promptRun(Number(values.prompt))))
@@ -65,29 +60,30 @@ function sample() {
   return timed('sampling', () => sampler.sample(logits, new Set()))
 }
 
-/** Every native operation is timed where it is called: layers by subclasses, since their methods cannot be replaced. */
+/** Native operations are timed where they are called, by subclasses where they are methods; a block counts its own. */
 function instrument() {
-  const { Linear, Rotation, ActivationQuantizer } = native
+  const { Linear, Block } = native
   native.Linear = class extends Linear {
     forward(...args) {
-      running = this
-      timed(this === head ? 'linear: head' : 'linear: projections', () => super.forward(...args))
+      timed('linear: head', () => super.forward(...args))
     }
     gatherRows(...args) {
       timed('embedding', () => super.gatherRows(...args))
     }
   }
-  native.Rotation = class extends Rotation {
-    apply(...args) {
-      timed('linear: rotation', () => super.apply(...args))
+  const kinds = ['linear: projections', 'attention', 'norms', 'rotary', 'gating', 'sums']
+  const seconds = new Float64Array(kinds.length)
+  native.Block = class extends Block {
+    forward(...args) {
+      seconds.fill(0)
+      timed('block: calls', () => super.forward(...args, seconds))
+      for (const [i, kind] of kinds.entries()) {
+        add(kind, 1000 * seconds[i])
+        add('block: calls', -1000 * seconds[i])
+      }
     }
   }
-  native.ActivationQuantizer = class extends ActivationQuantizer {
-    apply(...args) {
-      timed('linear: rounding of inputs', () => super.apply(...args))
-    }
-  }
-  for (const name of ['attention', 'rmsNorm', 'rotary', 'siluMultiply', 'addInPlace', 'firstNonFinite']) {
+  for (const name of ['rmsNorm', 'firstNonFinite']) {
     const original = native[name]
     native[name] = (...args) => timed(name, () => original(...args))
   }
@@ -97,12 +93,12 @@ function timed(kind, action) {
   const start = performance.now()
   const result = action()
   add(kind, performance.now() - start)
+  calls++
   return result
 }
 
 function add(kind, milliseconds) {
   spent.set(kind, (spent.get(kind) ?? 0) + milliseconds)
-  calls++
 }
 
 /** What timing one operation adds to everything else, in milliseconds. */

@@ -3,6 +3,7 @@
  * repetition penalty, temperature, then top-k, top-p (nucleus, arXiv 1904.09751) and min-p (arXiv 2407.01082).
  */
 import { randomInt } from 'node:crypto'
+import { native } from '../native.js'
 import { RandomSource } from './random-source.js'
 import { Ranking } from './ranking.js'
 
@@ -37,7 +38,7 @@ export class Sampler {
     if (repetitionPenalty !== 1) {
       for (const id of seen) logits[id] *= logits[id] > 0 ? 1 / repetitionPenalty : repetitionPenalty
     }
-    const best = largest(logits)
+    const best = native.largest(logits)
     if (temperature === 0) return best
     const total = this.#weigh(logits, logits[best], temperature)
     if (topK === undefined && topP === 1 && minP === 0) return this.#draw(total)
@@ -91,11 +92,4 @@ export class Sampler {
     }
     return ranking.at(rank)
   }
-}
-
-/** The first position of the largest value. */
-export function largest(values: Float32Array): number {
-  let best = 0
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i
-  return best
 }

@@ -86,6 +86,8 @@ export interface NativeAddon {
   int8BlocksAsync(weights: Weights): Promise<Uint8Array>
   /** Position of the first NaN or infinity, or -1. */
   firstNonFinite(values: Float32Array): number
+  /** The first position of the largest value; values holds none that is not a number. */
+  largest(values: Float32Array): number
   /** f32 -> f16 bit patterns, round to nearest even. */
   toHalf(values: Float32Array): Uint16Array
   fromHalf(halves: Uint16Array): Float32Array

@@ -1,9 +1,11 @@
 // Bindings of operations on plain arrays of floats.
+#include <algorithm>
 #include <cmath>
 
 #include "addon/job.h"
 #include "addon/register.h"
 #include "core/matrix/half.h"
+#include "cpu/floats/kernels.h"
 
 namespace pyramidion {
 namespace {
@@ -14,6 +16,16 @@ Napi::Value first_non_finite(Call& call) {
     if (!std::isfinite(values.data[i])) return Napi::Number::New(call.env(), static_cast<double>(i));
   }
   return Napi::Number::New(call.env(), -1);
+}
+
+// The first position of the largest value, NaN never being larger.
+Napi::Value largest(Call& call) {
+  const Argument argument = call.argument(0, "values");
+  const Span<float> values = argument.array<float>();
+  if (values.size == 0) argument.reject_length(0, "1 value or more");
+  const float most = float_kernels().maximum(values.data, values.size);
+  const float* position = std::find(values.data, values.data + values.size, most);
+  return Napi::Number::New(call.env(), static_cast<double>((position - values.data) % values.size));
 }
 
 Napi::Value to_half(Call& call) {
@@ -36,6 +48,7 @@ Napi::Value from_half(Call& call) {
 
 void register_values(Napi::Object exports) {
   export_function(exports, "firstNonFinite", first_non_finite);
+  export_function(exports, "largest", largest);
   export_function(exports, "toHalf", to_half);
   export_function(exports, "fromHalf", from_half);
 }
