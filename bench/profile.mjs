@@ -60,9 +60,9 @@ function sample() {
   return timed('sampling', () => sampler.sample(logits, new Set()))
 }
 
-/** Native operations are timed where they are called, by subclasses where they are methods; a block counts its own. */
+/** Native operations are timed where they are called, by subclasses where they are methods; blocks count their own. */
 function instrument() {
-  const { Linear, Block } = native
+  const { Linear } = native
   native.Linear = class extends Linear {
     forward(...args) {
       timed('linear: head', () => super.forward(...args))
@@ -73,14 +73,13 @@ function instrument() {
   }
   const kinds = ['linear: projections', 'attention', 'norms', 'rotary', 'gating', 'sums']
   const seconds = new Float64Array(kinds.length)
-  native.Block = class extends Block {
-    forward(...args) {
-      seconds.fill(0)
-      timed('block: calls', () => super.forward(...args, seconds))
-      for (const [i, kind] of kinds.entries()) {
-        add(kind, 1000 * seconds[i])
-        add('block: calls', -1000 * seconds[i])
-      }
+  const { forwardBlocks } = native
+  native.forwardBlocks = (...args) => {
+    seconds.fill(0)
+    timed('blocks: calls', () => forwardBlocks(...args, seconds))
+    for (const [i, kind] of kinds.entries()) {
+      add(kind, 1000 * seconds[i])
+      add('blocks: calls', -1000 * seconds[i])
     }
   }
   for (const name of ['rmsNorm', 'firstNonFinite']) {

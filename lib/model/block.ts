@@ -58,6 +58,11 @@ export interface BlockPass {
   workspace: Workspace
 }
 
+/** The same for several blocks, a cache each. */
+export interface BlocksPass extends Omit<BlockPass, 'cache'> {
+  caches: LayerCache[]
+}
+
 export class Block {
   readonly #prepareAttention: Preparation | undefined
   readonly #prepareMlp: Preparation | undefined
@@ -143,8 +148,7 @@ export class Block {
     const { tokens } = pass
     if (hook === undefined) {
       const { past, cache, workspace } = pass
-      const { cosine, sine } = workspace.rotary.tables(past, tokens)
-      this.#whole.forward(x, tokens, past, cache.keys, cache.values, cosine, sine)
+      Block.forwardAll([this], x, { tokens, past, caches: [cache], workspace })
       return
     }
     const attentionInput = this.attentionInput(x, pass)
@@ -157,6 +161,22 @@ export class Block {
     const gated = this.gate(mlpInput, pass)
     hook('mlpDown', gated, tokens)
     this.addMlp(x, gated, pass)
+  }
+
+  /** Runs blocks that follow each other, as one operation: what comes between their products is little, but would be more for each call. */
+  static forwardAll(blocks: readonly Block[], x: Float32Array, pass: BlocksPass): void {
+    const { tokens, past, caches, workspace } = pass
+    const { cosine, sine } = workspace.rotary.tables(past, tokens)
+    const arrays = caches.flatMap(({ keys, values }) => [keys, values])
+    native.forwardBlocks(
+      blocks.map(block => block.#whole),
+      x,
+      tokens,
+      past,
+      arrays,
+      cosine,
+      sine,
+    )
   }
 
   // The steps of forward, each up to an input of linear layers or to the end of a residual branch. What they return is a

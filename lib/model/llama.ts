@@ -19,6 +19,9 @@ import { Workspace } from './workspace.js'
 /** Tokens that go through the blocks together: enough for the matrix products, and a bound on buffers. */
 const PASS_TOKENS = 512
 
+/** Tokens that are soon through all blocks, so that nobody needs to be asked in between whether to go on. */
+const FEW_TOKENS = 4
+
 /** One pass of a longer run: hidden states (tokens x hidden) of the tokens from `start` on, valid until the next. */
 export interface Pass {
   start: number
@@ -96,10 +99,15 @@ export class Llama {
       if (this.#hidden.length < length) this.#hidden = new Float32Array(length)
       const hidden = this.#ends.embed(some, this.#hidden.subarray(0, length))
       cache.reserve(some.length)
-      for (const [layer, block] of this.#blocks.entries()) {
+      const pass = { tokens: some.length, past: cache.length, workspace: this.#workspace }
+      if (some.length <= FEW_TOKENS && hook === undefined) {
         poll?.()
-        const pass = { tokens: some.length, past: cache.length, cache: cache.layers[layer], workspace: this.#workspace }
-        block.forward(hidden, pass, hook)
+        Block.forwardAll(this.#blocks, hidden, { ...pass, caches: cache.layers })
+      } else {
+        for (const [layer, block] of this.#blocks.entries()) {
+          poll?.()
+          block.forward(hidden, { ...pass, cache: cache.layers[layer] }, hook)
+        }
       }
       cache.advance(some.length)
       yield { start, tokens: some.length, hidden }

@@ -159,6 +159,20 @@ export interface NativeAddon {
   ): void
   /** Adds the gradient at rmsNorm's weight, for that at its output, to out (width values). */
   rmsNormWeightGradient(x: Float32Array, epsilon: number, rows: number, gradient: Float32Array, out: Float64Array): void
+  /**
+   * Blocks one after the other, in place on x (tokens x hidden), for the positions past .. past + tokens - 1, whose keys and values go into the caches, keys
+   * and values of each block in turn; cosine, sine: tokens x D / 2. `times`: seconds of projections, attention, norms, rotary, gating and sums are added to it.
+   */
+  forwardBlocks(
+    blocks: NativeBlock[],
+    x: Float32Array,
+    tokens: number,
+    past: number,
+    caches: Float32Array[],
+    cosine: Float32Array,
+    sine: Float32Array,
+    times?: Float64Array,
+  ): void
   /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
   rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
   /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */

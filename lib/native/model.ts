@@ -35,22 +35,9 @@ export interface NativeBlockParts {
   window: number
 }
 
-export interface NativeBlock {
-  /**
-   * In place on x (tokens x hidden), the positions past .. past + tokens - 1, whose keys and values go into the caches; cosine, sine: tokens x D / 2.
-   * `times`: seconds of projections, attention, norms, rotary, gating and sums are added to it.
-   */
-  forward(
-    x: Float32Array,
-    tokens: number,
-    past: number,
-    keys: Float32Array,
-    values: Float32Array,
-    cosine: Float32Array,
-    sine: Float32Array,
-    times?: Float64Array,
-  ): void
-}
+/** See {@link NativeAddon.forwardBlocks}. */
+export type NativeBlock = { readonly [opaque]: true }
+declare const opaque: unique symbol
 
 export interface LogitStatistics {
   negativeLogLikelihood: Float64Array

@@ -79,11 +79,13 @@ describe('a block as one operation', () => {
       window: 0,
     }
     const block = new native.Block(parts)
-    const angles = new Float32Array(3)
-    assert.throws(
-      () => block.forward(new Float32Array(18), 3, 1, new Float32Array(12), new Float32Array(16), angles, angles),
-      /keys/,
-    )
+    const [x, keys, values, angles] = [18, 16, 16, 3].map(length => new Float32Array(length))
+    const forward = (...caches: Float32Array[]) => native.forwardBlocks([block], x, 3, 1, caches, angles, angles)
+    forward(keys, values)
+    assert.throws(() => forward(keys.subarray(4), values), /caches\[0\]/)
+    assert.throws(() => forward(keys), /two arrays for each block/)
+    assert.throws(() => native.forwardBlocks([{} as never], x, 3, 1, [keys, values], angles, angles), /a Block/)
+    assert.throws(() => native.forwardBlocks([block], x, 2, 1, [keys, values], angles, angles), /x/)
     assert.throws(() => new native.Block({ ...parts, value: linear(8, 6) }), /value/)
     assert.throws(() => new native.Block({ ...parts, up: linear(9, 6) }), /up/)
     assert.throws(() => new native.Block({ ...parts, mlpNorm: new Float32Array(5) }), /mlpNorm/)
