@@ -45,22 +45,22 @@ void accumulate(const PatchedRows& rows, const GroupFactors& factors, size_t fir
                 const SegmentTokens& tokens, float* lanes) {
   const SymbolFactors<4> reader(factors);
   const Unpacker unpack;
-  const __m512i twice = kept(0x40404040), square_of_offsets = kept(16 * 32 * 32), low_four = kept(15);
+  const __m512i before_squares = kept(_mm512_add_epi32(reader.before_squares(), _mm512_set1_epi32(16 * 32 * 32)));
+  const __m512i twice = kept(0x40404040), low_four = kept(15);
   for (size_t row = first; row < first + count; ++row, lanes += block_groups) {
     __m512 sum = _mm512_loadu_ps(lanes);
     walk_spans(rows, row, unpack, [&](size_t b, const uint8_t* fields, const uint8_t* bytes) {
       const int8_t* x = tokens.values + b * quads * 64;
       __m512i dot = _mm512_slli_epi32(_mm512_load_si512(tokens.corrections + b * block_groups), 2);
-      __m512i square = square_of_offsets;
+      __m512i square = before_squares;
       for (int q = 0; q < quads; ++q) {
         const __m512i u = _mm512_load_si512(bytes + q * 64);
         dot = _mm512_dpbusd_epi32(dot, u, _mm512_load_si512(x + q * 64));
         square = _mm512_dpbusd_epi32(square, u, _mm512_sub_epi8(u, twice));
       }
-      // Lanes beyond the row have no inputs: any norm will do there, and this one needs no table.
-      if (b + 1 == rows.blocks) square = _mm512_max_epi32(square, reader.least_square());
       const __m512i symbols = _mm512_and_si512(read_symbols(fields), low_four);
-      sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), reader.read(symbols, square)));
+      sum = _mm512_add_ps(sum,
+                          _mm512_mul_ps(_mm512_cvtepi32_ps(dot), reader.read(symbols, square, b + 1 == rows.blocks)));
     });
     _mm512_storeu_ps(lanes, sum);
   }

@@ -37,30 +37,37 @@ inline __m512i pulses_of(const ResidueRows& rows, size_t lanes) {
   return _mm512_maskz_set1_epi32(static_cast<__mmask16>((1u << lanes) - 1), rows.pulses);
 }
 
-template <class Form, class Factors>
+// FewFours: of at most two, as nearly all rows of D = 8 at 3 bits are.
+template <class Form, bool FewFours, class Factors>
 void accumulate_row(const ResidueRows& rows, const Factors& factors, size_t row, const int8_t* x, float* lanes) {
   constexpr int quads = Form::quads;
   typename Form::Cursor cursor(rows, row);
   __m512 sum = _mm512_loadu_ps(lanes);
-  const auto multiply = [&](__m512i pulses, auto whole) __attribute__((always_inline)) {
-    typename Form::Block block;
-    cursor.next(pulses, block);
-    __m512i dot = _mm512_setzero_si512(), square = dot;
+  const auto read = [&](__m512i pulses, typename Form::Block & block) __attribute__((always_inline)) {
+    FewFours ? cursor.next_of_few(pulses, block) : cursor.next(pulses, block);
+  };
+  const auto multiply = [&](typename Form::Block & block, bool partial) __attribute__((always_inline)) {
+    cursor.read_signs(block);
+    __m512i dot = _mm512_setzero_si512(), square = factors.before_squares();
     for (int q = 0; q < quads; ++q) {
       const __m512i inputs = _mm512_load_si512(x + q * 64);
       const __m512i turned = _mm512_mask_sub_epi8(inputs, block.negative[q], _mm512_setzero_si512(), inputs);
       dot = _mm512_dpbusd_epi32(dot, block.magnitudes[q], turned);
       square = _mm512_dpbusd_epi32(square, block.magnitudes[q], block.magnitudes[q]);
     }
-    // Lanes beyond the row have no inputs: any norm will do there, and this one needs no table.
-    if (!whole) square = _mm512_max_epi32(square, factors.least_square());
-    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factors.read(block.symbols, square)));
+    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factors.read(block.symbols, square, partial)));
     x += quads * 64;
   };
-  const size_t last = rows.blocks - 1, last_lanes = rows.lanes(last);
-  const __m512i all_pulses = kept(rows.pulses);
-  for (size_t b = 0; b < last; ++b) multiply(all_pulses, std::true_type());
-  multiply(pulses_of(rows, last_lanes), std::false_type());
+  // A block is read before the one ahead of it is multiplied, because each step is a long way from the one it needs.
+  const size_t last = rows.blocks - 1;
+  const __m512i all_pulses = kept(rows.pulses), last_pulses = pulses_of(rows, rows.lanes(last));
+  typename Form::Block block, following;
+  read(last == 0 ? last_pulses : all_pulses, block);
+  for (size_t b = 1; b <= last; ++b, block = following) {
+    read(b == last ? last_pulses : all_pulses, following);
+    multiply(block, false);
+  }
+  multiply(block, true);
   _mm512_storeu_ps(lanes, sum);
 }
 
@@ -71,7 +78,10 @@ void accumulate(const ResidueRows& rows, const GroupFactors& factors, size_t fir
     // Of P(8,K) nearly all points are among the first 32 norms.
     const SymbolFactors<Form::quads> reader(factors);
     for (size_t i = 0; i < count; ++i) {
-      accumulate_row<Form>(rows, reader, first + i, tokens.values, lanes + i * block_groups);
+      const auto add = Form::quads == 2 && rows.row_fours(first + i) <= 2
+                           ? accumulate_row<Form, Form::quads == 2, SymbolFactors<Form::quads>>
+                           : accumulate_row<Form, false, SymbolFactors<Form::quads>>;
+      add(rows, reader, first + i, tokens.values, lanes + i * block_groups);
     }
   });
 }
@@ -86,6 +96,7 @@ void decode(const ResidueRows& rows, size_t row, uint8_t* pulses, uint16_t* leve
     for (size_t b = 0; b < rows.blocks; ++b, pulses += Form::quads * 64, levels += block_groups) {
       typename Form::Block block;
       cursor.next(pulses_of(rows, rows.lanes(b)), block);
+      cursor.read_signs(block);
       const __m512i level = _mm512_permutexvar_epi32(block.symbols, all_levels);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(levels), _mm512_cvtepi32_epi16(level));
       for (int q = 0; q < Form::quads; ++q) {

@@ -16,7 +16,7 @@ using Signs = ResidueRows::Signs;
 // Fields and streams are read from memory in order, but not far enough ahead by the processor itself.
 constexpr size_t residue_prefetch = 1024;
 
-// Magnitudes of a block, which of them are negative, and the symbols of its levels.
+// Magnitudes of a block, which of them are negative (before read_signs(): may be), and the symbols of its levels.
 template <int Quads>
 struct Residues {
   __m512i magnitudes[Quads];
@@ -47,26 +47,87 @@ class ResidueCursor {
 
   // The next block. pulses: K in the lanes that hold groups.
   inline __attribute__((always_inline)) void next(__m512i pulses, Residues<Quads>& block) {
-    read_fields(block);
+    const __m512i rest = read_residues(pulses, block);
+    // All of the fours, for a start.
     __m512i& last = block.magnitudes[Quads - 1];
-    block.symbols = _mm512_srli_epi32(last, 24);
-    // K less the other residues: the symbol is added because it is among what is subtracted.
-    __m512i rest = _mm512_add_epi32(pulses, block.symbols);
-    for (const __m512i& residues : block.magnitudes) rest = _mm512_dpbusd_epi32(rest, residues, minus_ones_);
     last = _mm512_ternarylogic_epi32(last, low_three_, _mm512_slli_epi32(rest, 24), 0xe2);
     read_extra(block);
-    // Rounds in the order of their fours; most rows have two at D = 8, where a branch in each block would be a guess.
-    if (rounds_ > 0) move_fours(_mm512_cmpge_epi32_mask(rest, four_), block);
-    if (rounds_ > 1) move_fours(_mm512_cmpge_epi32_mask(rest, eight_), block);
-    if (rounds_ > 2) move_more(rest, block);
-    read_signs(block);
-    fields_ += kBlockBytes;
-    _mm_prefetch(reinterpret_cast<const char*>(fields_ + residue_prefetch), _MM_HINT_T0);
+    __m512i fours = four_;
+    for (int round = 0; round < rounds_; ++round) {
+      move_fours(_mm512_cmpge_epi32_mask(rest, fours), block);
+      fours = _mm512_add_epi32(fours, four_);
+    }
+    mask_signs(block);
+    step();
+  }
+
+  // The same where no group of the row lacks more than two fours, at D = 8. A second round is run without asking
+  // whether there is one, which would be a guess in each block; all that is taken of the stream is in one word.
+  inline __attribute__((always_inline)) void next_of_few(__m512i pulses, Residues<Quads>& block) {
+    const __m512i rest = read_residues(pulses, block);
+    const __mmask16 first = _mm512_cmpge_epi32_mask(rest, four_), second = _mm512_cmpge_epi32_mask(rest, eight_);
+    const uint32_t some = Kept == Signs::all || Extra == 0 ? 0 : _mm512_test_epi32_mask(block.symbols, block.symbols);
+    const unsigned first_bits = 3 * count_of(first), second_bits = 3 * count_of(second);
+    const unsigned extra_bits = count_of(some) * static_cast<unsigned>(Extra),
+                   bits = extra_bits + first_bits + second_bits;
+    if (__builtin_expect(bits > BitWindow::peeked, 0)) {
+      Residues<Quads> all;
+      next(pulses, all);
+      block = all;
+      return;
+    }
+    uint64_t window = open_.peek();
+    open_.skip(bits);
+    if constexpr (Kept == Signs::all) {
+      read_extra(block);
+    } else {
+      for (int bit = 0; bit < Extra; ++bit, window >>= count_of(some)) {
+        add_extra(_pdep_u32(static_cast<uint32_t>(window), some), bit, block);
+      }
+    }
+    // Fours in the upper two bits of nibbles: quads side by side, residues where they are.
+    const __m512i moved = _mm512_add_epi32(fours_at(first, window), fours_at(second, window >> first_bits));
+    __m512i &left = block.magnitudes[0], &right = block.magnitudes[1];
+    left = _mm512_ternarylogic_epi32(left, moved, twelves_, 0xf8);
+    right = _mm512_ternarylogic_epi32(right, not_last_, _mm512_slli_epi32(rest, 24), 0xe2);
+    right = _mm512_ternarylogic_epi32(right, _mm512_srli_epi32(moved, 4), twelves_, 0xf8);
+    mask_signs(block);
+    step();
+  }
+
+  // Has to follow next() or next_of_few(), block by block: which magnitudes are negative, of those that are not zero.
+  void read_signs(Residues<Quads>& block) {
+    if constexpr (Kept == Signs::all) return;
+    for (int q = 0; q < Quads; ++q) {
+      const uint64_t some = block.negative[q];
+      const auto count = static_cast<unsigned>(__builtin_popcountll(some));
+      // With a fifth of the magnitudes zero, more in 2 % of the quads.
+      const uint64_t bits = __builtin_expect(count > BitWindow::peeked, 0) ? signs_.peek_all() : signs_.peek();
+      block.negative[q] = _pdep_u64(bits, some);
+      signs_.skip(count);
+    }
   }
 
  private:
   static constexpr size_t kBlockBytes = Kept == Signs::all ? 24 * Quads + 2 * Extra : 16 * Quads;
   static constexpr unsigned kPlaceBits = Quads == 2 ? 3 : 4;
+
+  static unsigned count_of(uint32_t mask) { return static_cast<unsigned>(__builtin_popcount(mask)); }
+
+  void step() {
+    fields_ += kBlockBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(fields_ + residue_prefetch), _MM_HINT_T0);
+  }
+
+  // Residues and the low bits of symbols. Returns what the last residue and the fours that are lacking add up to.
+  __m512i read_residues(__m512i pulses, Residues<Quads>& block) {
+    read_fields(block);
+    block.symbols = _mm512_srli_epi32(block.magnitudes[Quads - 1], 24);
+    // K less the other residues: the symbol is added because it is among what is subtracted.
+    __m512i rest = _mm512_add_epi32(pulses, block.symbols);
+    for (const __m512i& residues : block.magnitudes) rest = _mm512_dpbusd_epi32(rest, residues, minus_ones_);
+    return rest;
+  }
 
   void read_fields(Residues<Quads>& block) {
     if constexpr (Quads == 4) {
@@ -133,25 +194,20 @@ class ResidueCursor {
     }
   }
 
-  void move_more(__m512i rest, Residues<Quads>& block) {
-    __m512i fours = eight_;
-    for (int round = 2; round < rounds_; ++round) {
-      fours = _mm512_add_epi32(fours, four_);
-      move_fours(_mm512_cmpge_epi32_mask(rest, fours), block);
-    }
+  // At D = 8, by the places in the low bits of `window`: fours of quads 0 and 1 in the nibbles of their bytes.
+  __m512i fours_at(__mmask16 lacking, uint64_t window) const {
+    const __m512i low = _mm512_set1_epi32(static_cast<int>(window));
+    const __m512i halves = _mm512_mask_set1_epi32(low, 0xff00, static_cast<int>(window >> 24));
+    const __m512i place = _mm512_maskz_expand_epi32(lacking, _mm512_srlv_epi32(halves, place_shift_));
+    return _mm512_maskz_permutexvar_epi32(lacking, place, nibbles_);
   }
 
-  void read_signs(Residues<Quads>& block) {
+  void mask_signs(Residues<Quads>& block) const {
     for (int q = 0; q < Quads; ++q) {
       if constexpr (Kept == Signs::all) {
         std::memcpy(&block.negative[q], fields_ + 16 * Quads + 8 * q, sizeof(block.negative[q]));
       } else {
-        const uint64_t some = _mm512_test_epi8_mask(block.magnitudes[q], block.magnitudes[q]);
-        const auto count = static_cast<unsigned>(__builtin_popcountll(some));
-        // With a fifth of the magnitudes zero, 3 % of the quads.
-        const uint64_t bits = __builtin_expect(count > 57, 0) ? signs_.peek_all() : signs_.peek();
-        block.negative[q] = _pdep_u64(bits, some);
-        signs_.skip(count);
+        block.negative[q] = _mm512_test_epi8_mask(block.magnitudes[q], block.magnitudes[q]);
       }
     }
   }
@@ -161,7 +217,9 @@ class ResidueCursor {
   int rounds_;
   __m512i moves_[Quads];
   const __m512i minus_ones_ = kept(-1), threes_ = kept(0x03030303), low_three_ = kept(0x00ffffff), four_ = kept(4),
-                eight_ = kept(8);
+                eight_ = kept(8), twelves_ = kept(0x0c0c0c0c), not_last_ = kept(~0x03000000);
+  const __m512i nibbles_ = kept(_mm512_set_epi32(1 << 30, 1 << 22, 1 << 14, 1 << 6, 1 << 26, 1 << 18, 1 << 10, 1 << 2,
+                                                 1 << 30, 1 << 22, 1 << 14, 1 << 6, 1 << 26, 1 << 18, 1 << 10, 1 << 2));
   const __m512i half_shift_ = kept(_mm512_set_epi64(4, 4, 4, 4, 0, 0, 0, 0));
   const __m512i place_shift_ = kept(_mm512_mullo_epi32(_mm512_set_epi32(7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0),
                                                        _mm512_set1_epi32(static_cast<int>(kPlaceBits))));

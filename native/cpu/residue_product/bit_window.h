@@ -12,7 +12,8 @@ class BitWindow {
  public:
   explicit BitWindow(const uint8_t* bytes) : bytes_(bytes) {}
 
-  // The next 57 bits at least.
+  // The next `peeked` bits at least.
+  static constexpr unsigned peeked = 57;
   uint64_t peek() const { return word(0) >> (position_ & 7); }
   // The next 64.
   uint64_t peek_all() const {

@@ -27,19 +27,21 @@ template <int Vectors>
 class SymbolFactors {
  public:
   explicit SymbolFactors(const GroupFactors& factors)
-      : table_(factors.values.data()),
+      : table_(factors.values.data() + factors.first_norm),
         stride_(kept(static_cast<int>(factors.stride))),
-        first_(kept(static_cast<int>(factors.first_norm))),
+        before_(kept(-static_cast<int>(factors.first_norm))),
         levels_(
             _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << factors.levels.size()) - 1), factors.levels.data())) {
     for (int i = 0; i < Vectors; ++i) inverse_norms_[i] = _mm512_load_ps(factors.inverse_norms + 16 * i);
   }
 
-  // The least squared norm of a point.
-  __m512i least_square() const { return first_; }
+  // What sums of squares begin with, so that the least squared norm of a point becomes 0.
+  __m512i before_squares() const { return before_; }
 
-  __m512 read(__m512i symbols, __m512i square) const {
-    const __m512i usual = _mm512_srli_epi32(_mm512_sub_epi32(square, first_), 1);
+  // square: of what begins like this. Lanes beyond the row, whose squares are below zero, get any factor if `partial`.
+  __m512 read(__m512i symbols, __m512i square, bool partial) const {
+    if (partial) square = _mm512_max_epi32(square, _mm512_setzero_si512());
+    const __m512i usual = _mm512_srli_epi32(square, 1);
     if (__builtin_expect(_mm512_cmpge_epu32_mask(usual, bound_) != 0, 0)) {
       return _mm512_i32gather_ps(_mm512_add_epi32(_mm512_mullo_epi32(symbols, stride_), square), table_, 4);
     }
@@ -53,7 +55,7 @@ class SymbolFactors {
 
  private:
   const float* table_;
-  const __m512i stride_, first_, bound_ = kept(16 * Vectors), half_bound_ = kept(8 * Vectors);
+  const __m512i stride_, before_, bound_ = kept(16 * Vectors), half_bound_ = kept(8 * Vectors);
   const __m512 levels_;
   __m512 inverse_norms_[Vectors];
 };
