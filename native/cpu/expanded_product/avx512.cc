@@ -1,7 +1,8 @@
-// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI): rows one by one with few tokens, in panels with many.
+// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI): a few rows side by side with few tokens, panels with many.
 #if defined(__x86_64__)
 #include "cpu/expanded_product/avx512_blocks.h"
 #include "cpu/expanded_product/avx512_panel.h"
+#include "cpu/expanded_product/avx512_row_group.h"
 #include "cpu/expanded_product/avx512_token.h"
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/expanded_product/shapes.h"
@@ -12,35 +13,84 @@ namespace {
 // From this many tokens on, keeping expanded pulses for all of them is worth storing them.
 constexpr size_t kPanelTokens = 16;
 
-// The products of one block with Tokens tokens. correction: log2 of the pulses' offset, less 3.
-template <int Quads, int Tokens>
-inline void multiply(const Pulses<Quads>& block, int correction, __m512 factor, const SegmentTokens& tokens, size_t b,
-                     __m512 (&sums)[Tokens]) {
-  for (int t = 0; t < Tokens; ++t) {
-    const int8_t* x = tokens.values + static_cast<size_t>(t) * tokens.value_stride + b * Quads * 64;
-    const int32_t* corrections = tokens.corrections + static_cast<size_t>(t) * tokens.correction_stride;
-    __m512i dot = _mm512_load_si512(corrections + b * block_groups);
-    if (correction > 0) dot = _mm512_slli_epi32(dot, static_cast<unsigned>(correction));
-    for (int q = 0; q < Quads; ++q) dot = _mm512_dpbusd_epi32(dot, block.u[q], _mm512_load_si512(x + q * 64));
-    sums[t] = _mm512_add_ps(sums[t], _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factor));
+// The products of block b of Rows rows with Tokens tokens. correction: log2 of the pulses' offset, less 3.
+template <int Rows, int Quads, int Tokens>
+inline __attribute__((always_inline)) void multiply(const Pulses<Quads> (&blocks)[Rows], const __m512 (&factors)[Rows],
+                                                    int correction, const SegmentTokens& tokens, size_t b,
+                                                    __m512 (&sums)[Rows][Tokens]) {
+#pragma GCC unroll 8
+  for (size_t t = 0; t < Tokens; ++t) {
+    const int8_t* x = tokens.values + t * tokens.value_stride + b * Quads * 64;
+    __m512i start = _mm512_load_si512(tokens.corrections + t * tokens.correction_stride + b * block_groups);
+    if (correction > 0) start = _mm512_slli_epi32(start, static_cast<unsigned>(correction));
+    __m512i dots[Rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) dots[r] = start;
+#pragma GCC unroll 8
+    for (int q = 0; q < Quads; ++q) {
+      const __m512i inputs = _mm512_load_si512(x + q * 64);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) dots[r] = _mm512_dpbusd_epi32(dots[r], blocks[r].u[q], inputs);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      sums[r][t] = _mm512_add_ps(sums[r][t], _mm512_mul_ps(_mm512_cvtepi32_ps(dots[r]), factors[r]));
+    }
   }
 }
 
-// All rows with the first Tokens tokens; a row's lanes are row_lanes apart.
-template <int Quads, bool Words, int Tokens>
-void accumulate_tokens(const ExpandedRows& rows, size_t first, size_t count, const FactorReader& factors,
-                       const SegmentTokens& tokens, float* lanes, size_t row_lanes) {
-  for (size_t row = first; row < first + count; ++row, lanes += row_lanes) {
-    BlockCursor<Quads, Words> cursor(rows, row);
-    __m512 sums[Tokens];
-    for (int t = 0; t < Tokens; ++t) sums[t] = _mm512_loadu_ps(lanes + static_cast<size_t>(t) * block_groups);
-    for (size_t b = 0; b < rows.blocks; ++b) {
-      cursor.next(rows, factors, b, [&](const Pulses<Quads>& block, __m512 factor, auto offset) {
-        multiply(block, offset - 3, factor, tokens, b, sums);
-      });
-    }
-    for (int t = 0; t < Tokens; ++t) _mm512_storeu_ps(lanes + static_cast<size_t>(t) * block_groups, sums[t]);
+// Rows [first, first + Rows) with the first Tokens tokens; lanes of a row are row_lanes apart.
+template <int Quads, bool Words, int Rows, int Tokens>
+__attribute__((noinline)) void accumulate_rows(const ExpandedRows& rows, size_t first, const FactorReader& factors,
+                                               const NarrowConstants<Quads, Words>& constants,
+                                               const SegmentTokens& tokens, std::integral_constant<int, Tokens>,
+                                               float* lanes, size_t row_lanes) {
+  __m512 sums[Rows][Tokens];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < Tokens; ++t) sums[r][t] = _mm512_loadu_ps(lanes + r * row_lanes + t * block_groups);
   }
+  RowGroup<Quads, Words, Rows> group(rows, first, factors, constants);
+  group.read([&](size_t b, const Pulses<Quads>(&blocks)[Rows], const __m512(&own)[Rows], auto offset_log2) {
+    multiply(blocks, own, offset_log2 - 3, tokens, b, sums);
+  });
+#pragma GCC unroll 8
+  for (size_t r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t t = 0; t < Tokens; ++t) _mm512_storeu_ps(lanes + r * row_lanes + t * block_groups, sums[r][t]);
+  }
+}
+
+// All rows with all tokens, `Together` rows at a time.
+template <int Quads, bool Words, int Together>
+void accumulate_groups(const ExpandedRows& rows, size_t first, size_t count, const FactorReader& factors,
+                       const SegmentTokens& tokens, float* lanes) {
+  const NarrowConstants<Quads, Words> constants(factors);
+  const size_t row_lanes = tokens.count * block_groups;
+  const auto with = [&](size_t t, auto width) {
+    in_groups<Together>(count, [&](size_t row, auto size) {
+      accumulate_rows<Quads, Words, decltype(size)::value>(rows, first + row, factors, constants,
+                                                           tokens.slice(t, width()), width,
+                                                           lanes + row * row_lanes + t * block_groups, row_lanes);
+    });
+    return t + width();
+  };
+  size_t t = 0;
+  if (tokens.count >= 8) t = with(t, std::integral_constant<int, 8>());
+  if (tokens.count - t >= 4) t = with(t, std::integral_constant<int, 4>());
+  if (tokens.count - t >= 2) t = with(t, std::integral_constant<int, 2>());
+  if (t < tokens.count) with(t, std::integral_constant<int, 1>());
+}
+
+// Whether nearly all blocks of rows [first, first + count) are narrow and without overflows.
+bool mostly_plain(const ExpandedRows& rows, size_t first, size_t count) {
+  if (rows.forms.empty()) return false;
+  const uint8_t* forms = rows.row_forms(first);
+  const uint32_t blocks = static_cast<uint32_t>(count * rows.blocks);
+  uint32_t others = 0;
+  for (uint32_t i = 0; i < blocks; ++i) others += forms[i] != 0 ? 1 : 0;
+  return others * 16 <= blocks;
 }
 
 template <int Quads, bool Words>
@@ -51,25 +101,18 @@ void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, cons
     }
   }
   const FactorReader factors(*rows.factors);
-  const size_t row_lanes = tokens.count * block_groups;
   if (tokens.count >= kPanelTokens) {
+    const size_t row_lanes = tokens.count * block_groups;
     for (size_t row = 0; row < count; row += PanelShape<Quads>::rows) {
       accumulate_panel<Quads, Words>(rows, first + row, std::min(PanelShape<Quads>::rows, count - row), factors, tokens,
                                      lanes + row * row_lanes, row_lanes);
     }
-    return;
+  } else if (mostly_plain(rows, first, count)) {
+    // As many as have their pulses in 16 registers.
+    accumulate_groups<Quads, Words, (Quads > 4 ? 2 : 4)>(rows, first, count, factors, tokens, lanes);
+  } else {
+    accumulate_groups<Quads, Words, 1>(rows, first, count, factors, tokens, lanes);
   }
-  const auto with = [&](size_t t, auto group) {
-    constexpr int width = decltype(group)::value;
-    accumulate_tokens<Quads, Words, width>(rows, first, count, factors, tokens.slice(t, width),
-                                           lanes + t * block_groups, row_lanes);
-    return t + width;
-  };
-  size_t t = 0;
-  if (tokens.count >= 8) t = with(t, std::integral_constant<int, 8>());
-  if (tokens.count - t >= 4) t = with(t, std::integral_constant<int, 4>());
-  if (tokens.count - t >= 2) t = with(t, std::integral_constant<int, 2>());
-  if (t < tokens.count) with(t, std::integral_constant<int, 1>());
 }
 
 void accumulate(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {

@@ -66,13 +66,21 @@ class FactorReader {
   // The least squared norm of a point.
   __m512i least_square() const { return first_; }
 
+  // Whether levels are read from a register.
+  bool few_levels() const { return few_; }
+
+  // The factors for places among the usual norms, where levels are few. Of a level four bits count.
+  __m512 read_usual(__m512i level, __m512i place) const {
+    const __m512 low = _mm512_permutex2var_ps(inverse_norms_[0], place, inverse_norms_[1]);
+    const __m512 high = _mm512_permutex2var_ps(inverse_norms_[2], place, inverse_norms_[3]);
+    const __mmask16 upper = _mm512_test_epi32_mask(place, _mm512_set1_epi32(32));
+    return _mm512_mul_ps(_mm512_permutexvar_ps(level, levels_), _mm512_mask_mov_ps(low, upper, high));
+  }
+
   __m512 read(__m512i level, __m512i square) const {
     const __m512i usual = _mm512_srlv_epi32(_mm512_sub_epi32(square, first_), shift_);
     if (few_ && _mm512_cmpge_epu32_mask(usual, _mm512_set1_epi32(GroupFactors::usual_norms)) == 0) {
-      const __m512 low = _mm512_permutex2var_ps(inverse_norms_[0], usual, inverse_norms_[1]);
-      const __m512 high = _mm512_permutex2var_ps(inverse_norms_[2], usual, inverse_norms_[3]);
-      const __mmask16 upper = _mm512_test_epi32_mask(usual, _mm512_set1_epi32(32));
-      return _mm512_mul_ps(_mm512_permutexvar_ps(level, levels_), _mm512_mask_mov_ps(low, upper, high));
+      return read_usual(level, usual);
     }
     const __m512i place = _mm512_add_epi32(_mm512_mullo_epi32(level, stride_), square);
     return _mm512_i32gather_ps(place, factors_.values.data(), 4);
@@ -98,6 +106,9 @@ struct Lanes {
     return Whole ? _mm512_loadu_si512(pulses) : _mm512_maskz_loadu_epi32(mask, pulses);
   }
 
+  // Zero in lanes beyond the row.
+  __m512i kept(__m512i values) const { return Whole ? values : _mm512_maskz_mov_epi32(mask, values); }
+
   // Lanes beyond the row have no inputs: any norm will do there, and this one needs no table.
   __m512i known(__m512i square, const FactorReader& factors) const {
     return Whole ? square : _mm512_mask_mov_epi32(factors.least_square(), mask, square);
@@ -105,9 +116,9 @@ struct Lanes {
 };
 
 template <int Quads, class Lanes>
-inline void read_nibbles(const uint8_t* pulses, Lanes lanes, Pulses<Quads>& block) {
-  const __m512i low = _mm512_set1_epi8(15);
-  for (int q = 0; q < Quads; q += 2) {
+inline void read_nibbles(const uint8_t* pulses, Lanes lanes, __m512i low, Pulses<Quads>& block) {
+#pragma GCC unroll 4
+  for (int q = 0; q + 1 < Quads; q += 2) {
     const __m512i both = lanes.load(pulses + static_cast<size_t>(q) / 2 * lanes.bytes);
     block.u[q] = _mm512_and_si512(both, low);
     block.u[q + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
@@ -164,6 +175,7 @@ constexpr size_t prefetch_distance = 1536;
 template <int Quads, bool Words>
 class BlockCursor {
  public:
+  BlockCursor() = default;
   BlockCursor(const ExpandedRows& rows, size_t row)
       : pulses_(rows.row_pulses(row)), tags_(rows.row_tags(row)), forms_(rows.row_forms(row)) {}
 
@@ -179,6 +191,12 @@ class BlockCursor {
     }
   }
 
+  // For those who read a block of several rows at once: where the next block's pulses begin, and any block's tags.
+  const uint8_t* pulses() const { return pulses_; }
+  const uint8_t* tags(size_t b, size_t tag_bytes) const { return tags_ + b * tag_bytes; }
+  uint8_t form(size_t b) const { return forms_[b]; }
+  void advance(size_t pulse_bytes) { pulses_ += pulse_bytes; }
+
  private:
   template <class Lanes, class Use>
   inline __attribute__((always_inline)) void next_lanes(Lanes lanes, const ExpandedRows& rows,
@@ -188,8 +206,7 @@ class BlockCursor {
     for (int line = 0; line < Quads; line += 2) {
       _mm_prefetch(reinterpret_cast<const char*>(pulses_ + prefetch_distance + line * 32), _MM_HINT_T0);
     }
-    const __m512i tags = read_tags(tags_, rows.tag_bits);
-    tags_ += rows.tag_bytes();
+    const __m512i tags = read_tags(tags_ + b * rows.tag_bytes(), rows.tag_bits);
     const __m512i levels = Words ? _mm512_srli_epi32(tags, 5) : tags;
     const uint8_t form = Quads == 1 || forms_ == nullptr ? ExpandedRows::wide : forms_[b];
     Pulses<Quads> block;
@@ -201,7 +218,7 @@ class BlockCursor {
     if constexpr (Words) {
       read_halves(pulses_, lanes, bits, tags, block);
     } else if constexpr (Quads > 1) {
-      read_nibbles(pulses_, lanes, block);
+      read_nibbles(pulses_, lanes, _mm512_set1_epi8(15), block);
     }
     pulses_ += Quads / 2 * lanes.bytes;
     if (form == 0) {
@@ -215,8 +232,23 @@ class BlockCursor {
         std::integral_constant<int, offset_log2 + 1>());
   }
 
-  const uint8_t *pulses_, *tags_, *forms_;
+  const uint8_t *pulses_ = nullptr, *tags_ = nullptr, *forms_ = nullptr;
 };
+
+// A block that is kept for many products: the pulses of all quads as p + 128, then the factors of the groups.
+template <int Quads>
+constexpr size_t expanded_block_bytes = (Quads + 1) * 64;
+
+// Block b, which is the cursor's next. to: 64-byte aligned.
+template <int Quads, bool Words>
+inline void expand_block(const ExpandedRows& rows, const FactorReader& factors, BlockCursor<Quads, Words>& cursor,
+                         size_t b, uint8_t* to) {
+  cursor.next(rows, factors, b, [to](const Pulses<Quads>& block, __m512 factor, auto offset) {
+    const __m512i more = _mm512_set1_epi8(static_cast<char>(128 - (1 << offset)));
+    for (int q = 0; q < Quads; ++q) _mm512_store_si512(to + q * 64, _mm512_add_epi8(block.u[q], more));
+    _mm512_store_ps(to + Quads * 64, factor);
+  });
+}
 
 }  // namespace
 }  // namespace pyramidion

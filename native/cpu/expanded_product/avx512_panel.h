@@ -26,19 +26,8 @@ struct PanelShape {
   // What 32 registers hold of dot products beside a quad of each row.
   static constexpr size_t tile_rows = 4;
   static constexpr size_t tile_tokens = Quads < 4 ? 4 : 5;
-  static constexpr size_t row_bytes = (Quads + 1) * 64;
+  static constexpr size_t row_bytes = expanded_block_bytes<Quads>;
 };
-
-// Block b of a row to its place in a tile.
-template <int Quads, bool Words>
-inline void expand_block(const ExpandedRows& rows, const FactorReader& factors, BlockCursor<Quads, Words>& cursor,
-                         size_t b, uint8_t* to) {
-  cursor.next(rows, factors, b, [to](const Pulses<Quads>& block, __m512 factor, auto offset) {
-    const __m512i more = _mm512_set1_epi8(static_cast<char>(128 - (1 << offset)));
-    for (int q = 0; q < Quads; ++q) _mm512_store_si512(to + q * 64, _mm512_add_epi8(block.u[q], more));
-    _mm512_store_ps(to + Quads * 64, factor);
-  });
-}
 
 // `blocks` blocks of a tile of rows with the first Tokens tokens; lanes of a row are row_lanes apart.
 template <int Quads, size_t Rows, size_t Tokens>

@@ -88,7 +88,7 @@ class TokenProduct {
       pulses_ += Quads * lanes.bytes;
       dot = _mm512_slli_epi32(dot, 4);
     } else {
-      read_nibbles(pulses_, lanes, block);
+      read_nibbles(pulses_, lanes, _mm512_set1_epi8(15), block);
       pulses_ += Quads / 2 * lanes.bytes;
       if (form == 0) {
         square(block, constants.narrow_start, 8);

@@ -38,8 +38,8 @@ std::vector<double> reference_products(const std::vector<double>& weights, const
   return y;
 }
 
-void check_products(const PvqLayout& layout, size_t rows, size_t tokens, Random& random) {
-  const StoredRows stored = random_rows(layout, rows, random);
+void check_products(const PvqLayout& layout, size_t rows, size_t tokens, Random& random, uint64_t rarity = 8) {
+  const StoredRows stored = random_rows(layout, rows, random, rarity);
   const size_t columns = layout.columns;
   std::vector<float> x = random.gaussians(tokens * columns);
   if (tokens > 1) std::fill_n(x.begin(), columns, 0.0f);
@@ -136,6 +136,23 @@ TEST_CASE("integer products of many rows and tokens, in tiles and what they leav
     INFO("D ", segment.dimension, " K ", segment.pulses);
     const PvqLayout layout(segment.columns, {segment}, cache);
     for (size_t tokens : {16, 23}) check_products(layout, 23, tokens, random);
+  }
+}
+
+TEST_CASE("integer products of rows with few pulses beyond four bits, several rows at once") {
+  const uint64_t seed = 46;
+  INFO("seed ", seed);
+  Random random(seed);
+  PyramidCache cache;
+  const PvqSegment segments[] = {{1050, 8, 9, some_levels(7)},
+                                 {1050, 8, 9, some_levels(17)},
+                                 {2100, 16, 16, some_levels(7)},
+                                 {2100, 16, 28, some_levels(8), Lattice::barnes_wall},
+                                 {4100, 32, 21, some_levels(4)}};
+  for (const PvqSegment& segment : segments) {
+    INFO("D ", segment.dimension, " K ", segment.pulses);
+    const PvqLayout layout(segment.columns, {segment}, cache);
+    for (size_t tokens : {1, 2, 5, 8, 15}) check_products(layout, 11, tokens, random, 1500);
   }
 }
 

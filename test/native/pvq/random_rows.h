@@ -27,8 +27,9 @@ uint64_t barnes_wall_boundary(const BarnesWallTables& tables, Random& random) {
   return std::min(index == 0 ? 0 : index - random.below(2), points.count() - 1);
 }
 
-// Every valid code may come up: uniform ones, the first and last, and points with all pulses in few places.
-StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random) {
+// Every valid code may come up: uniform ones and, one in `rarity` each, the first and last and points with all pulses
+// in few places.
+StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random, uint64_t rarity = 8) {
   StoredRows stored;
   for (size_t row = 0; row < rows; ++row) {
     stored.row_scale.push_back(float_to_half(random.gaussian()));
@@ -37,9 +38,9 @@ StoredRows random_rows(const PvqLayout& layout, size_t rows, Random& random) {
       for (uint64_t& value : values) {
         const uint64_t level = random.below(code.levels.size());
         uint64_t index = random.below(code.count());
-        if (random.below(8) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
-        if (code.barnes_wall && random.below(4) == 0) index = barnes_wall_boundary(*code.barnes_wall, random);
-        if (random.below(8) == 0) {
+        if (random.below(rarity) == 0) index = random.below(2) == 0 ? 0 : code.count() - 1;
+        if (code.barnes_wall && random.below(rarity / 2) == 0) index = barnes_wall_boundary(*code.barnes_wall, random);
+        if (random.below(rarity) == 0) {
           std::vector<int16_t> point(code.dimension, 0);
           const int kept = static_cast<int>(random.below(code.pulses + 1));
           point[random.below(code.dimension)] = static_cast<int16_t>(kept);
