@@ -66,7 +66,7 @@ class ResidueCursor {
   inline __attribute__((always_inline)) void next_of_few(__m512i pulses, Residues<Quads>& block) {
     const __m512i rest = read_residues(pulses, block);
     const __mmask16 first = _mm512_cmpge_epi32_mask(rest, four_), second = _mm512_cmpge_epi32_mask(rest, eight_);
-    const uint32_t some = Kept == Signs::all || Extra == 0 ? 0 : _mm512_test_epi32_mask(block.symbols, block.symbols);
+    const __mmask16 some = Kept == Signs::all || Extra == 0 ? 0 : _mm512_test_epi32_mask(block.symbols, block.symbols);
     const unsigned first_bits = 3 * count_of(first), second_bits = 3 * count_of(second);
     const unsigned extra_bits = count_of(some) * static_cast<unsigned>(Extra),
                    bits = extra_bits + first_bits + second_bits;
@@ -82,7 +82,7 @@ class ResidueCursor {
       read_extra(block);
     } else {
       for (int bit = 0; bit < Extra; ++bit, window >>= count_of(some)) {
-        add_extra(_pdep_u32(static_cast<uint32_t>(window), some), bit, block);
+        add_extra(_pdep_u32(static_cast<uint32_t>(window), _cvtmask16_u32(some)), bit, block);
       }
     }
     // Fours in the upper two bits of nibbles: quads side by side, residues where they are.
@@ -112,7 +112,8 @@ class ResidueCursor {
   static constexpr size_t kBlockBytes = Kept == Signs::all ? 24 * Quads + 2 * Extra : 16 * Quads;
   static constexpr unsigned kPlaceBits = Quads == 2 ? 3 : 4;
 
-  static unsigned count_of(uint32_t mask) { return static_cast<unsigned>(__builtin_popcount(mask)); }
+  // By _cvtmask16_u32, because GCC 12 may keep a mask in 16 bits of memory and read 32 back.
+  static unsigned count_of(__mmask16 mask) { return static_cast<unsigned>(__builtin_popcount(_cvtmask16_u32(mask))); }
 
   void step() {
     fields_ += kBlockBytes;
@@ -153,11 +154,11 @@ class ResidueCursor {
         add_extra(set, bit, block);
       }
     } else if constexpr (Extra > 0) {
-      const uint32_t some = _mm512_test_epi32_mask(block.symbols, block.symbols);
-      const auto count = static_cast<unsigned>(__builtin_popcount(some));
+      const __mmask16 some = _mm512_test_epi32_mask(block.symbols, block.symbols);
+      const unsigned count = count_of(some);
       uint64_t bits = open_.peek();
       for (int bit = 0; bit < Extra; ++bit, bits >>= count) {
-        add_extra(_pdep_u32(static_cast<uint32_t>(bits), some), bit, block);
+        add_extra(_pdep_u32(static_cast<uint32_t>(bits), _cvtmask16_u32(some)), bit, block);
       }
       open_.skip(count * static_cast<unsigned>(Extra));
     }
@@ -187,7 +188,7 @@ class ResidueCursor {
 
   void move_fours(__mmask16 lacking, Residues<Quads>& block) {
     const __m512i place = _mm512_maskz_expand_epi32(lacking, next_places());
-    open_.skip(kPlaceBits * static_cast<unsigned>(__builtin_popcount(lacking)));
+    open_.skip(kPlaceBits * count_of(lacking));
     for (int q = 0; q < Quads; ++q) {
       const __m512i moves = _mm512_maskz_permutexvar_epi32(lacking, place, moves_[q]);
       block.magnitudes[q] = _mm512_add_epi32(block.magnitudes[q], moves);
