@@ -163,7 +163,10 @@ export class Block {
     this.addMlp(x, gated, pass)
   }
 
-  /** Runs blocks that follow each other, as one operation: what comes between their products is little, but would be more for each call. */
+  /**
+   * Runs blocks that follow each other, as one operation: what comes between their products is little, but would be more for each
+   * call.
+   */
   static forwardAll(blocks: readonly Block[], x: Float32Array, pass: BlocksPass): void {
     const { tokens, past, caches, workspace } = pass
     const { cosine, sine } = workspace.rotary.tables(past, tokens)

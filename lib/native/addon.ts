@@ -160,8 +160,9 @@ export interface NativeAddon {
   /** Adds the gradient at rmsNorm's weight, for that at its output, to out (width values). */
   rmsNormWeightGradient(x: Float32Array, epsilon: number, rows: number, gradient: Float32Array, out: Float64Array): void
   /**
-   * Blocks one after the other, in place on x (tokens x hidden), for the positions past .. past + tokens - 1, whose keys and values go into the caches, keys
-   * and values of each block in turn; cosine, sine: tokens x D / 2. `times`: seconds of projections, attention, norms, rotary, gating and sums are added to it.
+   * Blocks one after the other, in place on x (tokens x hidden), for the positions past .. past + tokens - 1, whose keys and
+   * values go into the caches, keys and values of each block in turn; cosine, sine: tokens x D / 2. `times`: seconds of
+   * projections, attention, norms, rotary, gating and sums are added to it.
    */
   forwardBlocks(
     blocks: NativeBlock[],

@@ -87,23 +87,17 @@ export async function quantizeLayer(
   }
   if (target.expectedLoss !== undefined) report.expectedLoss = target.expectedLoss
   if (hessian === undefined) return { stored, report }
-  const outputSquare = await expectedSquare(aim, hessian)
-  const outputError = async (approximation: StoredWeights) => {
-    const { error } = await remainingError(aim, approximation)
-    return outputSquare === 0 ? 0 : (await expectedSquare(dense(error, rows, columns), hessian)) / outputSquare
-  }
+  // tr(A H A^T) / rows: the expected square of an output of A.
+  const outputSquare = (matrix: Float32Array) => native.expectedErrorAsync(matrix, rows, columns, hessian.mean())
+  const whole = await outputSquare(await decodeAllAsync(aim))
+  const outputError = async (approximation: StoredWeights) =>
+    whole === 0 ? 0 : (await outputSquare((await remainingError(aim, approximation)).error)) / whole
   report.outputError = await outputError(stored)
   if (target.rank === 0) {
     const nearest = { ...common, quantizer: target.quantizer!, rounding: 'nearest' as const, onProgress: undefined }
     report.nearestOutputError = await outputError((await encodeLinear(aim, nearest)).stored)
   }
   return { stored, report }
-}
-
-/** tr(A H A^T) / rows for the layer's inputs: the expected square of an output of A. */
-async function expectedSquare(matrix: DenseWeights, hessian: Hessian): Promise<number> {
-  const { rows, columns } = matrix
-  return native.expectedErrorAsync(await decodeAllAsync(matrix), rows, columns, hessian.mean())
 }
 
 function dense(values: Float32Array, rows: number, columns: number): DenseWeights {
