@@ -1,7 +1,7 @@
 // Where the time of a model goes, operation by operation: of a token behind a text (decode), and of a prompt. Linear layers are what a
 // quantizer can speed up; the line at the end says what is spent outside of them and of attention.
 //
-//   node bench/profile.mjs [MODEL] [--tokens 32] [--prompt 256] [--past 64] [--threads N] [--activations int8] [--layout auto] [--head auto]
+//   node bench/profile.mjs [MODEL] [--tokens 32] [--prompt 256] [--past 64] [--threads N] [--activations int8] [--layout auto] [--head auto] [--kv-cache f16]
 //
 // MODEL, anything that loadModel takes, defaults to the one in the repository. Times are the means over the fastest half of the runs.
 import { fileURLToPath } from 'node:url'
@@ -22,6 +22,7 @@ const { positionals, values } = parseArgs({
     activations: { type: 'string', default: 'int8' },
     layout: { type: 'string', default: 'auto' },
     head: { type: 'string', default: 'auto' },
+    'kv-cache': { type: 'string', default: 'f16' },
   },
 })
 const [path = fileURLToPath(new URL('../models/tales', import.meta.url))] = positionals
@@ -32,7 +33,8 @@ let spent = new Map()
 let calls = 0
 instrument()
 const source = await openModel(path)
-const model = await Llama.load(source, { activations: values.activations, layout: values.layout, head: values.head })
+const { activations, layout, head, 'kv-cache': kvCache } = values
+const model = await Llama.load(source, { activations, layout, head, kvCache })
 await source.close()
 const sampler = new Sampler()
 const cache = model.newCache()
@@ -76,7 +78,7 @@ function instrument() {
   const { forwardBlocks } = native
   native.forwardBlocks = (...args) => {
     seconds.fill(0)
-    timed('blocks: calls', () => forwardBlocks(...args, seconds))
+    timed('blocks: calls', () => forwardBlocks(...args.slice(0, 7), args[7], seconds))
     for (const [i, kind] of kinds.entries()) {
       add(kind, 1000 * seconds[i])
       add('blocks: calls', -1000 * seconds[i])

@@ -39,6 +39,7 @@ export type { SamplingOptions } from './model/sampler.js'
 export type {
   Capabilities,
   IntegerWeights,
+  KeyValueFormat,
   Lattice,
   LowRankFactors,
   MxintWeights,

@@ -5,12 +5,14 @@ import type { DeviceChoice } from '../device.js'
 import { evaluate } from '../evaluation/evaluate.js'
 import { type Activations, storedActivations } from '../linear/activations.js'
 import { loadModel } from '../model/load-model.js'
+import type { KeyValueFormat } from '../native.js'
 import {
   activationsOption,
   deviceHelp,
   deviceOption,
   formatTable,
   integerOption,
+  keyValueOption,
   printJson,
   printWarning,
   readText,
@@ -21,6 +23,7 @@ interface Options {
   text: string
   reference?: string
   activations?: Activations
+  kvCache?: KeyValueFormat
   device: DeviceChoice
   window: number
   stride?: number
@@ -44,6 +47,7 @@ export function evaluateCommand(signal: AbortSignal): Command {
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
       activationsOption,
     )
+    .option('--kv-cache <format>', 'round keys and values to f32, f16 or int8 (default: f16)', keyValueOption)
     .option('--device <name>', `${deviceHelp}; the reference stays on the processor`, deviceOption, 'cpu')
     .option('--window <tokens>', 'tokens a window', integerOption(4), 512)
     .option('--stride <tokens>', 'tokens from one window to the next (default: the window)', integerOption(1))
@@ -51,13 +55,13 @@ export function evaluateCommand(signal: AbortSignal): Command {
     .option('--json', 'print one JSON object', false)
     .option('--quiet', 'no progress bar', false)
     .action(async (model: string, options: Options) => {
-      const { reference, activations, device, window, stride, windows } = options
+      const { reference, activations, kvCache, device, window, stride, windows } = options
       const text = await readText(options.text, '--text')
       const settings = { reference, text, window, stride, windows, signal }
       const result = await withProgress(options.quiet || options.json, async onProgress => {
-        if (device === 'cpu') return evaluate({ model, activations, ...settings, onProgress })
+        if (device === 'cpu') return evaluate({ model, activations, kvCache, ...settings, onProgress })
         const inputs = activations ?? (await activationsOf(model))
-        const loaded = await loadModel(model, { activations: inputs, device, onWarning: printWarning, signal })
+        const loaded = await loadModel(model, { activations: inputs, kvCache, device, onWarning: printWarning, signal })
         try {
           return await evaluate({ model: loaded, ...settings, onProgress })
         } finally {

@@ -5,11 +5,13 @@ import type { DeviceChoice } from '../device.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
 import { loadModel } from '../model/load-model.js'
+import type { KeyValueFormat } from '../native.js'
 import {
   activationsOption,
   deviceHelp,
   deviceOption,
   integerOption,
+  keyValueOption,
   layoutOption,
   numberOption,
   printJson,
@@ -26,6 +28,7 @@ interface Options {
   seed?: number
   threads?: number
   activations?: Activations
+  kvCache?: KeyValueFormat
   layout?: Layout
   device: DeviceChoice
   json: boolean
@@ -49,17 +52,19 @@ export function generateCommand(signal: AbortSignal): Command {
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says, else int8 for a quantized one)',
       activationsOption,
     )
+    .option('--kv-cache <format>', 'round keys and values to f32, f16 or int8 (default: f16)', keyValueOption)
     .option('--device <name>', deviceHelp, deviceOption, 'cpu')
     .option('--layout <form>', 'of PVQ codes in memory: compact, split, expanded or auto (default: auto)', layoutOption)
     .option('--json', 'print one JSON object when done instead of streaming', false)
     .action(async (path: string, prompt: string | undefined, options: Options) => {
       const { maxTokens, temperature, topK, topP, seed } = options
       const input = prompt ?? (await readAll(process.stdin))
-      const { threads, activations, layout, device } = options
+      const { threads, activations, kvCache, layout, device } = options
       const model = await loadModel(path, {
         signal,
         threads,
         activations,
+        kvCache,
         layout,
         device,
         onWarning: printWarning,

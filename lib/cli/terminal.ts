@@ -6,6 +6,8 @@ import { checkDevice, type DeviceChoice } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkLayout, type Layout } from '../linear/layout.js'
+import { checkKeyValueFormat } from '../model/key-value-cache.js'
+import type { KeyValueFormat } from '../native.js'
 
 /** A commander parser for a number within [minimum, maximum]. */
 export function numberOption(minimum: number, maximum: number) {
@@ -40,6 +42,9 @@ export function activationsOption(text: string): Activations {
 
 /** A commander parser for {@link Layout}. */
 export const layoutOption = (text: string) => checked(text as Layout, checkLayout)
+
+/** A commander parser for {@link KeyValueFormat}. */
+export const keyValueOption = (text: string) => checked(text as KeyValueFormat, checkKeyValueFormat)
 
 /** A commander parser for {@link DeviceChoice}. */
 export const deviceOption = (text: string) => checked(text as DeviceChoice, checkDevice)

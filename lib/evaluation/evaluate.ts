@@ -4,7 +4,9 @@
  */
 import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
+import { checkKeyValueFormat } from '../model/key-value-cache.js'
 import { Model } from '../model/load-model.js'
+import type { KeyValueFormat } from '../native.js'
 import { type CallOptions, runInWorker } from '../worker/worker-host.js'
 import type { EvaluationPayload } from './evaluation-job.js'
 import type { Distribution } from './summary.js'
@@ -17,6 +19,8 @@ export interface EvaluateOptions extends WindowOptions, CallOptions {
   reference?: string | Model
   /** What the inputs of `model`'s linear layers are rounded to, as in loadModel; of a loaded model that is settled. */
   activations?: Activations
+  /** What `model`'s keys and values are rounded to, as in loadModel; those of a reference given as a path are not rounded. */
+  kvCache?: KeyValueFormat
   text: string
 }
 
@@ -44,13 +48,15 @@ export interface Evaluation {
  * vocabularies differ, NOT_FINITE, ABORTED, and what {@link loadModel} throws.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { model, reference, activations, text, window, stride, windows, signal, onProgress } = options
+  const { model, reference, activations, kvCache, text, window, stride, windows, signal, onProgress } = options
   checkModel('model', model)
   if (reference !== undefined) checkModel('reference', reference)
-  if (activations !== undefined) {
-    checkActivations(activations)
-    if (model instanceof Model) {
-      throw new PyramidionError('INVALID_ARGUMENT', 'activations of a loaded model are chosen when it is loaded')
+  if (activations !== undefined) checkActivations(activations)
+  if (kvCache !== undefined) checkKeyValueFormat(kvCache)
+  if (model instanceof Model) {
+    for (const [name, value] of Object.entries({ activations, kvCache })) {
+      if (value === undefined) continue
+      throw new PyramidionError('INVALID_ARGUMENT', `${name} of a loaded model is chosen when it is loaded`)
     }
   }
   if (typeof text !== 'string') {
@@ -66,6 +72,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     model: name(model),
     reference: reference === undefined ? undefined : name(reference),
     activations,
+    kvCache,
     text,
     window,
     stride,

@@ -4,9 +4,9 @@ import type { Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
 import type { Activations } from '../linear/activations.js'
 import type { KeyValueCache } from '../model/key-value-cache.js'
-import { Llama } from '../model/llama.js'
+import { Llama, type LoadOptions } from '../model/llama.js'
 import { loadedModel } from '../model/model-service.js'
-import { type LogitStatistics, native } from '../native.js'
+import { type KeyValueFormat, type LogitStatistics, native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
 import type { Evaluation } from './evaluate.js'
 import { distribution, mean } from './summary.js'
@@ -16,8 +16,9 @@ export interface EvaluationPayload extends WindowOptions {
   /** A path; null is the model loaded in this thread. */
   model: string | null
   reference?: string | null
-  /** Of the model. */
+  /** Both of the model. */
   activations?: Activations
+  kvCache?: KeyValueFormat
   text: string
 }
 
@@ -30,9 +31,11 @@ interface Subject {
 }
 
 export async function run(payload: EvaluationPayload, context: JobContext): Promise<Evaluation> {
-  const subject = await open(payload.model, context, payload.activations)
-  const same = payload.reference === payload.model && payload.activations === undefined
-  const other = payload.reference === undefined || same ? undefined : await open(payload.reference, context)
+  const { activations, kvCache } = payload
+  const subject = await open(payload.model, context, { activations, kvCache })
+  const same = payload.reference === payload.model && activations === undefined && kvCache === undefined
+  const other =
+    payload.reference === undefined || same ? undefined : await open(payload.reference, context, { kvCache: 'f32' })
   const reference = same ? subject : other
   const ids = subject.tokenizer.encode(payload.text, { special: true, parseSpecial: false })
   const plan = planWindows(ids.length, contextLength(subject, reference), payload)
@@ -59,11 +62,11 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
   return scores.evaluation((plan.windows * plan.window) / model.seconds)
 }
 
-async function open(path: string | null, context: JobContext, activations?: Activations): Promise<Subject> {
+async function open(path: string | null, context: JobContext, options: LoadOptions): Promise<Subject> {
   if (path === null) return loadedModel()
   const source = await openModel(path)
   try {
-    const model = await Llama.load(source, { activations, signal: context.signal })
+    const model = await Llama.load(source, { ...options, signal: context.signal })
     return { tokenizer: await source.tokenizer(), model }
   } finally {
     await source.close()
@@ -114,7 +117,7 @@ class Scorer {
     const { hiddenSize } = this.#model.config
     const { first, scored } = this.#plan
     this.#cache.clear()
-    for (const pass of this.#model.run(tokens, this.#cache, context.throwIfAborted)) {
+    for (const pass of this.#model.run(tokens, this.#cache, context.control)) {
       const from = Math.max(first, pass.start)
       const to = Math.min(first + scored, pass.start + pass.tokens)
       if (from >= to) continue

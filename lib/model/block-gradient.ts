@@ -184,7 +184,7 @@ export class BlockGradient {
 
   #shape(layer: number, tokens: number) {
     const { heads, keyValueHeads, headDimension, attentionWindows } = this.config
-    return { tokens, past: 0, heads, keyValueHeads, headDimension, window: attentionWindows[layer] }
+    return { tokens, heads, keyValueHeads, headDimension, window: attentionWindows[layer] }
   }
 
   #buffers(tokens: number): Buffers {

@@ -6,8 +6,8 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { GraphSource, StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
-import { type NativeBlock, native } from '../native.js'
-import type { LayerCache } from './key-value-cache.js'
+import { type JobControl, type NativeBlock, native } from '../native.js'
+import type { KeyValueCache } from './key-value-cache.js'
 import type { Placer } from './model-placement.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
 import { type ProjectionRole, projectionRoles, projections } from './projection-names.js'
@@ -16,9 +16,6 @@ import type { Workspace } from './workspace.js'
 /** The four inputs of a block's linear layers, in the order of computation: of q/k/v, of o, of gate/up, of down. */
 export const linearInputs = ['attention', 'attentionOutput', 'mlp', 'mlpDown'] as const
 export type LinearInput = (typeof linearInputs)[number]
-
-/** Sees an input of linear layers as the model has it: tokens x width, valid only during the call, not to be changed. */
-export type InputHook = (input: LinearInput, x: Float32Array, tokens: number) => void
 
 const projectionsOf: Record<LinearInput, readonly ProjectionRole[]> = {
   attention: ['query', 'key', 'value'],
@@ -50,17 +47,17 @@ export interface BlockParts extends Record<ProjectionRole, Projection> {
   keyNorm?: Float32Array
 }
 
-/** Positions past .. past + tokens - 1 of a text; `cache` holds the positions before and has room for these. */
+/** Tokens that are a whole text. */
 export interface BlockPass {
   tokens: number
-  past: number
-  cache: LayerCache
   workspace: Workspace
 }
 
-/** The same for several blocks, a cache each. */
-export interface BlocksPass extends Omit<BlockPass, 'cache'> {
-  caches: LayerCache[]
+/** Tokens behind those that the cache holds, which has room for theirs. */
+export interface CachedPass extends BlockPass {
+  cache: KeyValueCache
+  /** Asks to stop between blocks. */
+  control?: JobControl
 }
 
 export class Block {
@@ -143,43 +140,21 @@ export class Block {
     return [query, key, value, output, gate, up, down].reduce((sum, { linear }) => sum + linear.bytes, 0)
   }
 
-  /** Runs the block in place on x (tokens x hidden), the residual stream: step by step for a hook, else as one operation. */
-  forward(x: Float32Array, pass: BlockPass, hook?: InputHook): void {
-    const { tokens } = pass
-    if (hook === undefined) {
-      const { past, cache, workspace } = pass
-      Block.forwardAll([this], x, { tokens, past, caches: [cache], workspace })
-      return
-    }
-    const attentionInput = this.attentionInput(x, pass)
-    hook('attention', attentionInput, tokens)
-    const attended = this.attend(attentionInput, pass)
-    hook('attentionOutput', attended, tokens)
-    this.addAttention(x, attended, pass)
-    const mlpInput = this.mlpInput(x, pass)
-    hook('mlp', mlpInput, tokens)
-    const gated = this.gate(mlpInput, pass)
-    hook('mlpDown', gated, tokens)
-    this.addMlp(x, gated, pass)
+  /** Runs the block in place on x (tokens x hidden), the residual stream. */
+  forward(x: Float32Array, { tokens, workspace }: BlockPass): void {
+    const { cosine, sine } = workspace.rotary.tables(0, tokens)
+    native.forwardBlocks([this.#whole], x, tokens, 0, undefined, cosine, sine)
   }
 
   /**
-   * Runs blocks that follow each other, as one operation: what comes between their products is little, but would be more for each
-   * call.
+   * Runs all blocks of a model, as one operation: what comes between their products is little, but would be more for each call.
+   * Throws ABORTED.
    */
-  static forwardAll(blocks: readonly Block[], x: Float32Array, pass: BlocksPass): void {
-    const { tokens, past, caches, workspace } = pass
-    const { cosine, sine } = workspace.rotary.tables(past, tokens)
-    const arrays = caches.flatMap(({ keys, values }) => [keys, values])
-    native.forwardBlocks(
-      blocks.map(block => block.#whole),
-      x,
-      tokens,
-      past,
-      arrays,
-      cosine,
-      sine,
-    )
+  static forwardAll(blocks: readonly Block[], x: Float32Array, pass: CachedPass): void {
+    const { tokens, cache, workspace, control } = pass
+    const { cosine, sine } = workspace.rotary.tables(cache.length, tokens)
+    const all = blocks.map(block => block.#whole)
+    native.forwardBlocks(all, x, tokens, cache.length, cache.native, cosine, sine, control)
   }
 
   // The steps of forward, each up to an input of linear layers or to the end of a residual branch. What they return is a
@@ -193,14 +168,10 @@ export class Block {
   }
 
   /** The input of o: what attention makes of its input, which it may change. */
-  attend(input: Float32Array, { tokens, past, cache, workspace }: BlockPass): Float32Array {
+  attend(input: Float32Array, { tokens, workspace }: BlockPass): Float32Array {
     const { heads, keyValueHeads, headDimension, rmsNormEpsilon, attentionWindows } = this.config
     const { query, key, value, queryNorm, keyNorm } = this.parts
-    const { query: queries, attended } = workspace.buffers(tokens)
-    const width = keyValueHeads * headDimension
-    // Keys and values are computed where they stay.
-    const keys = cache.keys.subarray(past * width, (past + tokens) * width)
-    const values = cache.values.subarray(past * width, (past + tokens) * width)
+    const { query: queries, key: keys, value: values, attended } = workspace.buffers(tokens)
 
     this.#prepareAttention?.(input, tokens)
     const prepared = this.#prepareAttention !== undefined
@@ -209,16 +180,11 @@ export class Block {
     value.forward(input, tokens, values, prepared)
     if (queryNorm) native.rmsNorm(queries, queryNorm, rmsNormEpsilon, tokens * heads, queries)
     if (keyNorm) native.rmsNorm(keys, keyNorm, rmsNormEpsilon, tokens * keyValueHeads, keys)
-    const { cosine, sine } = workspace.rotary.tables(past, tokens)
+    const { cosine, sine } = workspace.rotary.tables(0, tokens)
     native.rotary(queries, tokens, heads, cosine, sine)
     native.rotary(keys, tokens, keyValueHeads, cosine, sine)
-    native.attention(
-      queries,
-      cache.keys,
-      cache.values,
-      { tokens, past, heads, keyValueHeads, headDimension, window: attentionWindows[this.layer] },
-      attended,
-    )
+    const shape = { tokens, heads, keyValueHeads, headDimension, window: attentionWindows[this.layer] }
+    native.attention(queries, keys, values, shape, attended)
     return attended
   }
 

@@ -1,6 +1,7 @@
 /** The generation loop: prompt through the model, then sample, decode, check for the end, one token at a time. */
 import { setImmediate } from 'node:timers/promises'
 import type { Tokenizer } from '../checkpoint/tokenizer.js'
+import type { JobContext } from '../worker/job.js'
 import type { FinishReason, GenerationOptions, GenerationSummary } from './generation-options.js'
 import type { KeyValueCache } from './key-value-cache.js'
 import type { Llama } from './llama.js'
@@ -14,13 +15,12 @@ export interface GenerationParts {
   cache: KeyValueCache
 }
 
-/** Continues `prompt`; `emit` gets the text as it becomes certain, `poll` is called between steps and may throw. */
+/** Continues `prompt`; the text is emitted as it becomes certain. */
 export async function generate(
   { model, tokenizer, cache }: GenerationParts,
   prompt: Int32Array,
   options: GenerationOptions & { stop: string[] },
-  emit: (text: string) => void,
-  poll: () => void,
+  { emit, control, throwIfAborted }: Pick<JobContext, 'emit' | 'control' | 'throwIfAborted'>,
 ): Promise<GenerationSummary> {
   const sampler = new Sampler(options)
   // The decoder has read the prompt: what it says of a token depends on the ones before.
@@ -33,7 +33,7 @@ export async function generate(
     if (text !== '') emit(text)
   }
 
-  const logits = model.next(prompt, cache, poll)
+  const logits = model.next(prompt, cache, control)
   // Ids that only pad the model's vocabulary stand for no text.
   const candidates = logits.subarray(0, tokenizer.vocabularySize)
   const room = model.config.maximumPositions - prompt.length + 1
@@ -43,7 +43,7 @@ export async function generate(
   while (generatedTokens < limit) {
     // Lets messages to this thread through: cancellation, and other calls.
     await setImmediate()
-    poll()
+    throwIfAborted()
     const id = sampler.sample(candidates, seen)
     if (ends.has(id)) {
       finishReason = 'stop'
@@ -56,7 +56,7 @@ export async function generate(
       finishReason = 'stop'
       break
     }
-    if (generatedTokens < limit) model.next(Int32Array.of(id), cache, poll, logits)
+    if (generatedTokens < limit) model.next(Int32Array.of(id), cache, control, logits)
   }
   if (!stops.stopped) {
     send(stops.push(decoder.end()))

@@ -1,27 +1,38 @@
-/** The keys and values of the positions a model has seen, per layer, in buffers that grow with the text. */
+/** The keys and values of the positions a model has seen, in memory of the addon's own that grows with the text. */
+import { describe } from '../checkpoint/fields.js'
 import type { ModelConfig } from '../checkpoint/model-config.js'
+import { PyramidionError } from '../errors.js'
+import { type KeyValueFormat, type NativeKeyValueCache, native } from '../native.js'
 
-/** One layer's: positions x keyValueHeads x headDimension. */
-export interface LayerCache {
-  keys: Float32Array
-  values: Float32Array
-}
+const valueBytes: Record<KeyValueFormat, number> = { f32: 4, f16: 2, int8: 1 }
+
+/** What rounds them least where a model's predictions can tell. */
+export const DEFAULT_KEY_VALUE_FORMAT: KeyValueFormat = 'f16'
 
 /** Positions of the first buffers; they double from there. */
 const FIRST_CAPACITY = 256
 
+/** Throws INVALID_ARGUMENT unless `format` is one of {@link KeyValueFormat}. */
+export function checkKeyValueFormat(format: KeyValueFormat): void {
+  if (Object.hasOwn(valueBytes, format)) return
+  throw new PyramidionError('INVALID_ARGUMENT', `kvCache must be f32, f16 or int8, got ${describe(format)}`)
+}
+
+/** Bytes of the keys and values of one position in all layers. */
+export function keyValueBytes({ layers, keyValueHeads, headDimension }: ModelConfig, format: KeyValueFormat): number {
+  const scale = format === 'int8' ? Float32Array.BYTES_PER_ELEMENT : 0
+  return 2 * layers * keyValueHeads * (headDimension * valueBytes[format] + scale)
+}
+
 export class KeyValueCache {
-  readonly layers: LayerCache[]
-  readonly #width: number
+  readonly native: NativeKeyValueCache
   readonly #limit: number
   #capacity = 0
   #length = 0
 
-  /** @param layers of the model, or 1 for running one block alone. */
-  constructor(config: ModelConfig, layers = config.layers) {
-    this.#width = config.keyValueHeads * config.headDimension
+  constructor(config: ModelConfig, format: KeyValueFormat) {
+    this.native = new native.KeyValueCache(format, config.layers, config.keyValueHeads, config.headDimension)
     this.#limit = config.maximumPositions
-    this.layers = Array.from({ length: layers }, () => ({ keys: new Float32Array(), values: new Float32Array() }))
   }
 
   /** Positions held. */
@@ -29,15 +40,18 @@ export class KeyValueCache {
     return this.#length
   }
 
+  /** Bytes in memory, with the room for positions to come. */
+  get bytes(): number {
+    return this.native.bytes
+  }
+
   /** Makes room for `tokens` more positions; nothing is forgotten. */
   reserve(tokens: number): void {
     const needed = this.#length + tokens
     if (needed <= this.#capacity) return
-    this.#capacity = Math.max(needed, Math.min(Math.max(2 * this.#capacity, FIRST_CAPACITY), this.#limit))
-    for (const layer of this.layers) {
-      layer.keys = this.#grown(layer.keys)
-      layer.values = this.#grown(layer.values)
-    }
+    const capacity = Math.max(needed, Math.min(Math.max(2 * this.#capacity, FIRST_CAPACITY), this.#limit))
+    this.native.reserve(capacity)
+    this.#capacity = capacity
   }
 
   /** The positions that every layer has filled now count. */
@@ -45,14 +59,8 @@ export class KeyValueCache {
     this.#length += tokens
   }
 
-  /** Forgets everything, keeping the buffers. */
+  /** Forgets everything, keeping the memory. */
   clear(): void {
     this.#length = 0
-  }
-
-  #grown(old: Float32Array): Float32Array {
-    const grown = new Float32Array(this.#capacity * this.#width)
-    grown.set(old.subarray(0, this.#length * this.#width))
-    return grown
   }
 }

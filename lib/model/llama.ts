@@ -7,20 +7,18 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, storedActivations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
+import type { JobControl, KeyValueFormat } from '../native.js'
 import type { Progress } from '../worker/job.js'
-import { Block, type InputHook } from './block.js'
+import { Block } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
 import { type HeadForm, headWeights } from './head-form.js'
-import { KeyValueCache } from './key-value-cache.js'
+import { DEFAULT_KEY_VALUE_FORMAT, KeyValueCache, keyValueBytes } from './key-value-cache.js'
 import type { Placer } from './model-placement.js'
 import { checkTensors } from './tensor-requirements.js'
 import { Workspace } from './workspace.js'
 
 /** Tokens that go through the blocks together: enough for the matrix products, and a bound on buffers. */
 const PASS_TOKENS = 512
-
-/** Tokens that are soon through all blocks, so that nobody needs to be asked in between whether to go on. */
-const FEW_TOKENS = 4
 
 /** One pass of a longer run: hidden states (tokens x hidden) of the tokens from `start` on, valid until the next. */
 export interface Pass {
@@ -36,6 +34,8 @@ export interface LoadOptions {
   layout?: Layout
   /** The form that the head has in memory. Default `auto`. */
   head?: HeadForm
+  /** What keys and values of the texts it reads are rounded to. Default `f16`. */
+  kvCache?: KeyValueFormat
   /** Where each layer computes. Default: on the processor. */
   place?: Placer
   signal?: AbortSignal
@@ -45,14 +45,20 @@ export interface LoadOptions {
 export class Llama {
   readonly config: ModelConfig
   readonly activations: Activations
+  readonly kvCache: KeyValueFormat
   readonly #ends: EmbeddingAndHead
   readonly #blocks: Block[]
   readonly #workspace: Workspace
   #hidden: Float32Array = new Float32Array()
 
-  private constructor(ends: EmbeddingAndHead, blocks: Block[], activations: Activations) {
+  private constructor(
+    ends: EmbeddingAndHead,
+    blocks: Block[],
+    { activations, kvCache }: { activations: Activations; kvCache: KeyValueFormat },
+  ) {
     this.config = ends.config
     this.activations = activations
+    this.kvCache = kvCache
     this.#ends = ends
     this.#blocks = blocks
     this.#workspace = new Workspace(this.config)
@@ -75,7 +81,7 @@ export class Llama {
       blocks.push(await Block.load(source, layer, signal, activations, options.layout, options.place))
       onProgress?.({ done: layer + 2, total, label: 'loading' })
     }
-    return new Llama(ends, blocks, activations)
+    return new Llama(ends, blocks, { activations, kvCache: options.kvCache ?? DEFAULT_KEY_VALUE_FORMAT })
   }
 
   /** Bytes the weights occupy in memory. */
@@ -83,15 +89,20 @@ export class Llama {
     return this.#blocks.reduce((sum, block) => sum + block.bytes, this.#ends.bytes)
   }
 
+  /** Bytes that each position of a text takes in a cache. */
+  get cacheBytesPerToken(): number {
+    return keyValueBytes(this.config, this.kvCache)
+  }
+
   newCache(): KeyValueCache {
-    return new KeyValueCache(this.config)
+    return new KeyValueCache(this.config, this.kvCache)
   }
 
   /**
-   * Runs `ids` behind the positions that `cache` holds, a few hundred at a time, and appends them to it. `poll` is called
-   * between blocks and may throw. Throws INVALID_ARGUMENT for an id outside the vocabulary and beyond the context.
+   * Runs `ids` behind the positions that `cache` holds, a few hundred at a time, and appends them to it. Throws ABORTED between blocks
+   * when `control` asks to stop, INVALID_ARGUMENT for an id outside the vocabulary and beyond the context.
    */
-  *run(ids: Int32Array, cache: KeyValueCache, poll?: () => void, hook?: InputHook): Generator<Pass, void, undefined> {
+  *run(ids: Int32Array, cache: KeyValueCache, control?: JobControl): Generator<Pass, void, undefined> {
     this.#check(ids, cache)
     for (let start = 0; start < ids.length; start += PASS_TOKENS) {
       const some = ids.subarray(start, start + PASS_TOKENS)
@@ -99,26 +110,17 @@ export class Llama {
       if (this.#hidden.length < length) this.#hidden = new Float32Array(length)
       const hidden = this.#ends.embed(some, this.#hidden.subarray(0, length))
       cache.reserve(some.length)
-      const pass = { tokens: some.length, past: cache.length, workspace: this.#workspace }
-      if (some.length <= FEW_TOKENS && hook === undefined) {
-        poll?.()
-        Block.forwardAll(this.#blocks, hidden, { ...pass, caches: cache.layers })
-      } else {
-        for (const [layer, block] of this.#blocks.entries()) {
-          poll?.()
-          block.forward(hidden, { ...pass, cache: cache.layers[layer] }, hook)
-        }
-      }
+      Block.forwardAll(this.#blocks, hidden, { tokens: some.length, cache, workspace: this.#workspace, control })
       cache.advance(some.length)
       yield { start, tokens: some.length, hidden }
     }
   }
 
   /** Like {@link run}, for the logits behind the last token only (into `logits` where given). */
-  next(ids: Int32Array, cache: KeyValueCache, poll?: () => void, logits?: Float32Array): Float32Array {
+  next(ids: Int32Array, cache: KeyValueCache, control?: JobControl, logits?: Float32Array): Float32Array {
     const { hiddenSize } = this.config
     let last: Float32Array = this.#hidden
-    for (const { tokens, hidden } of this.run(ids, cache, poll)) last = hidden.subarray((tokens - 1) * hiddenSize)
+    for (const { tokens, hidden } of this.run(ids, cache, control)) last = hidden.subarray((tokens - 1) * hiddenSize)
     return this.head(last, 1, logits)
   }
 

@@ -9,10 +9,12 @@ import { PyramidionError } from '../errors.js'
 import { type Activations, checkActivations } from '../linear/activations.js'
 import { checkLayout, type Layout } from '../linear/layout.js'
 import { choosePlace, type DeviceOptions } from '../linear/placement.js'
+import type { KeyValueFormat } from '../native.js'
 import { TurnQueue } from '../worker/turn-queue.js'
 import { type CallOptions, WorkerHost } from '../worker/worker-host.js'
 import { checkedOptions, type GenerationOptions, type GenerationSummary } from './generation-options.js'
 import { checkHeadForm, type HeadForm } from './head-form.js'
+import { checkKeyValueFormat } from './key-value-cache.js'
 import type { GeneratePayload, LoadPayload, ModelDescription } from './model-service.js'
 import { checkedIds, checkedMessages } from './prompt-arguments.js'
 
@@ -30,6 +32,10 @@ export interface LoadModelOptions extends CallOptions, DeviceOptions {
   layout?: Layout
   /** The form that the head, hidden states to logits, has in memory. Default `auto`: int8 with int8 activations. */
   head?: HeadForm
+  /**
+   * What the keys and values of the texts it reads are rounded to, and read as for every token: `f32`, `f16` or `int8`. Default `f16`.
+   */
+  kvCache?: KeyValueFormat
 }
 
 /**
@@ -39,7 +45,7 @@ export interface LoadModelOptions extends CallOptions, DeviceOptions {
  * no layer has a kernel. On a GPU compute the PVQ layers that have one, all else on the processor. A model that is idle does not keep the process alive; dispose() frees it at once.
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { threads, activations, layout, head, device = 'cpu', onWarning = warn, signal, onProgress } = options
+  const { threads, activations, layout, head, kvCache, device = 'cpu', onWarning = warn, signal, onProgress } = options
   if (typeof path !== 'string' || path === '') {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -52,6 +58,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   if (activations !== undefined) checkActivations(activations)
   if (layout !== undefined) checkLayout(layout)
   if (head !== undefined) checkHeadForm(head)
+  if (kvCache !== undefined) checkKeyValueFormat(kvCache)
   const chosen = await choosePlace({ device, onWarning })
   const host = new WorkerHost()
   try {
@@ -61,6 +68,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
       activations,
       layout,
       head,
+      kvCache,
       device: chosen.device,
       required: device === 'cuda',
     }
@@ -125,6 +133,16 @@ export class Model implements AsyncDisposable {
   /** Bytes the weights occupy in memory of the process. */
   get weightBytes(): number {
     return this.#description.weightBytes
+  }
+
+  /** What the keys and values of texts are rounded to. */
+  get kvCache(): KeyValueFormat {
+    return this.#description.kvCache
+  }
+
+  /** Bytes of keys and values that each token of a text takes beside the weights. */
+  get cacheBytesPerToken(): number {
+    return this.#description.cacheBytesPerToken
   }
 
   /**

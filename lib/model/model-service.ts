@@ -9,7 +9,7 @@ import type { ChatMessage, DecodeOptions, EncodeOptions, Tokenizer } from '../ch
 import { PyramidionError } from '../errors.js'
 import { type Activations, storedActivations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
-import { native } from '../native.js'
+import { type KeyValueFormat, native } from '../native.js'
 import type { JobContext } from '../worker/job.js'
 import { generate as generateText } from './generate.js'
 import type { GenerationOptions, GenerationSummary } from './generation-options.js'
@@ -35,6 +35,8 @@ export interface ModelDescription extends ModelPlace {
   tokenizer: Pick<Tokenizer, 'vocabularySize' | 'bosTokenId' | 'eosTokenIds' | 'addsBos' | 'chatTemplate'>
   /** Bytes the weights occupy in memory. */
   weightBytes: number
+  kvCache: KeyValueFormat
+  cacheBytesPerToken: number
 }
 
 /** Of one answer: 4 GB. */
@@ -54,13 +56,14 @@ export interface LoadPayload {
   activations?: Activations
   layout?: Layout
   head?: HeadForm
+  kvCache?: KeyValueFormat
   device: 'cpu' | 'cuda'
   /** Whether only a device will do. */
   required: boolean
 }
 
 export async function load(
-  { path, threads, activations, layout, head, device, required }: LoadPayload,
+  { path, threads, activations, layout, head, kvCache, device, required }: LoadPayload,
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
@@ -72,6 +75,7 @@ export async function load(
       activations: activations ?? usualActivations(source),
       layout,
       head,
+      kvCache,
       place: placement.place,
       signal: context.signal,
       onProgress: context.progress,
@@ -86,6 +90,8 @@ export async function load(
       activations: model.activations,
       tokenizer: { vocabularySize, bosTokenId, eosTokenIds, addsBos, chatTemplate },
       weightBytes: model.bytes,
+      kvCache: model.kvCache,
+      cacheBytesPerToken: model.cacheBytesPerToken,
       ...place,
     }
   } finally {
@@ -109,7 +115,7 @@ export function generate({ prompt, options }: GeneratePayload, context: JobConte
   const ids = promptIds(tokenizer, prompt)
   if (ids.length === 0) throw new PyramidionError('EMPTY', 'prompt must hold at least one token')
   cache.clear()
-  return generateText({ model, tokenizer, cache }, ids, options, context.emit, context.throwIfAborted)
+  return generateText({ model, tokenizer, cache }, ids, options, context)
 }
 
 function promptIds(tokenizer: Tokenizer, prompt: GeneratePayload['prompt']): Int32Array {
@@ -123,7 +129,7 @@ export function logits({ ids, last }: { ids: Int32Array; last: boolean }, contex
   const { model, cache } = loadedModel()
   const { vocabularySize } = model.config
   cache.clear()
-  if (last) return model.next(ids, cache, context.throwIfAborted)
+  if (last) return model.next(ids, cache, context.control)
   if (ids.length * vocabularySize > MOST_LOGITS) {
     throw new PyramidionError(
       'INVALID_ARGUMENT',
@@ -131,7 +137,7 @@ export function logits({ ids, last }: { ids: Int32Array; last: boolean }, contex
     )
   }
   const all = new Float32Array(ids.length * vocabularySize)
-  for (const { start, tokens, hidden } of model.run(ids, cache, context.throwIfAborted)) {
+  for (const { start, tokens, hidden } of model.run(ids, cache, context.control)) {
     model.head(hidden, tokens, all.subarray(start * vocabularySize, (start + tokens) * vocabularySize))
   }
   return all

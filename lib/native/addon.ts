@@ -21,7 +21,14 @@ import type {
   NativeRotation,
   RotationParts,
 } from './linear.js'
-import type { AttentionShape, LogitStatistics, NativeBlock, NativeBlockParts } from './model.js'
+import type {
+  AttentionShape,
+  KeyValueFormat,
+  LogitStatistics,
+  NativeBlock,
+  NativeBlockParts,
+  NativeKeyValueCache,
+} from './model.js'
 import type { NativeDriftMoment, NativeHessian } from './statistics.js'
 import type { Lattice, PvqSegment, PvqWeights, Weights } from './weights.js'
 
@@ -144,6 +151,12 @@ export interface NativeAddon {
   ) => NativePvqGuide
   Linear: new (parts: LinearParts) => NativeLinear
   Block: new (parts: NativeBlockParts) => NativeBlock
+  KeyValueCache: new (
+    format: KeyValueFormat,
+    layers: number,
+    heads: number,
+    headDimension: number,
+  ) => NativeKeyValueCache
 
   // The model graph's operations: synchronous, threaded inside, meant for a worker thread.
   /** out = x / sqrt(mean(x^2) + epsilon) * weight, on rows of weight.length values. out may be x. */
@@ -161,22 +174,24 @@ export interface NativeAddon {
   rmsNormWeightGradient(x: Float32Array, epsilon: number, rows: number, gradient: Float32Array, out: Float64Array): void
   /**
    * Blocks one after the other, in place on x (tokens x hidden), for the positions past .. past + tokens - 1, whose keys and
-   * values go into the caches, keys and values of each block in turn; cosine, sine: tokens x D / 2. `times`: seconds of
-   * projections, attention, norms, rotary, gating and sums are added to it.
+   * values go into the cache, a layer a block; without a cache they are forgotten, and past is 0. cosine, sine: tokens x D / 2.
+   * ABORTED when a stop was asked for between blocks. `times`: seconds of projections, attention, norms, rotary, gating and sums
+   * are added to it.
    */
   forwardBlocks(
     blocks: NativeBlock[],
     x: Float32Array,
     tokens: number,
     past: number,
-    caches: Float32Array[],
+    cache: NativeKeyValueCache | undefined,
     cosine: Float32Array,
     sine: Float32Array,
+    control?: JobControl,
     times?: Float64Array,
   ): void
   /** Rotary embedding in place, half-split (Hugging Face) order. x: tokens x heads x D; cosine, sine: tokens x D/2. */
   rotary(x: Float32Array, tokens: number, heads: number, cosine: Float32Array, sine: Float32Array): void
-  /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; caches: positions x kvHeads x D. */
+  /** Causal grouped-query attention, softmax scale 1/sqrt(D). query, out: tokens x heads x D; keys, values: tokens x kvHeads x D. */
   attention(
     query: Float32Array,
     keys: Float32Array,
@@ -184,7 +199,7 @@ export interface NativeAddon {
     shape: AttentionShape,
     out: Float32Array,
   ): void
-  /** The gradients at attention's query, keys and values, for that at its output: one whole window, shape.past = 0. */
+  /** The gradients at attention's query, keys and values, for that at its output: one whole window. */
   attentionBackward(
     query: Float32Array,
     keys: Float32Array,

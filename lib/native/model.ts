@@ -2,10 +2,7 @@
 import type { NativeLinear } from './linear.js'
 
 export interface AttentionShape {
-  /** Query tokens in this call. */
   tokens: number
-  /** Positions before them that the caches already hold; the caches hold past + tokens positions. */
-  past: number
   heads: number
   keyValueHeads: number
   headDimension: number
@@ -38,6 +35,20 @@ export interface NativeBlockParts {
 /** See {@link NativeAddon.forwardBlocks}. */
 export type NativeBlock = { readonly [opaque]: true }
 declare const opaque: unique symbol
+
+/**
+ * What keys and values of a text are rounded to: `f16` to the nearest half, `int8` to 127 steps of the largest magnitude in a head of a
+ * position, with that scale as a float.
+ */
+export type KeyValueFormat = 'f32' | 'f16' | 'int8'
+
+/** Of the layers of a model. */
+export interface NativeKeyValueCache {
+  /** Makes room for so many positions at least; nothing is forgotten. */
+  reserve(positions: number): void
+  /** Of all the room there is. */
+  readonly bytes: number
+}
 
 export interface LogitStatistics {
   negativeLogLikelihood: Float64Array

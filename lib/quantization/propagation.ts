@@ -9,7 +9,6 @@ import { DriftMoment } from '../linear/drift.js'
 import { Hessian } from '../linear/hessian.js'
 import { Block, type BlockPass, type LinearInput, linearInputs, weightsFedBy } from '../model/block.js'
 import { EmbeddingAndHead } from '../model/embedding-and-head.js'
-import { KeyValueCache } from '../model/key-value-cache.js'
 import { Workspace } from '../model/workspace.js'
 import type { ActivationSpace, ActivationStore } from './activation-store.js'
 
@@ -56,10 +55,8 @@ export class Propagation {
 
   /** @param windows of token ids, read independently of each other. */
   static async start(source: ModelSource, windows: Int32Array[], options: PropagationOptions): Promise<Propagation> {
-    const cache = new KeyValueCache(source.config, 1)
-    cache.reserve(Math.max(...windows.map(window => window.length)))
     const begin = async (name: string, ends: EmbeddingAndHead) => {
-      const stream = new Stream(source, name, windows, options.space, cache)
+      const stream = new Stream(source, name, windows, options.space)
       for (const [i, ids] of windows.entries()) await stream.begin(i, ends.embed(ids))
       return stream
     }
@@ -149,14 +146,14 @@ class Stream {
   readonly #passes: BlockPass[]
   readonly #residual: Float32Array
 
-  constructor(source: ModelSource, name: string, windows: Int32Array[], space: ActivationSpace, cache: KeyValueCache) {
+  constructor(source: ModelSource, name: string, windows: Int32Array[], space: ActivationSpace) {
     const { hiddenSize, intermediateSize, heads, headDimension } = source.config
     const lengths = windows.map(ids => ids.length)
     const branchWidth = Math.max(heads * headDimension, intermediateSize)
     const workspace = new Workspace(source.config)
     this.#residuals = space.store(`${name}-residuals`, scaled(lengths, hiddenSize))
     this.#branches = space.store(`${name}-branches`, scaled(lengths, branchWidth))
-    this.#passes = lengths.map(tokens => ({ tokens, past: 0, cache: cache.layers[0], workspace }))
+    this.#passes = lengths.map(tokens => ({ tokens, workspace }))
     this.#residual = new Float32Array(Math.max(...lengths) * hiddenSize)
   }
 

@@ -12,7 +12,6 @@ import { Block } from '../model/block.js'
 import { BlockGradient } from '../model/block-gradient.js'
 import { EmbeddingAndHead } from '../model/embedding-and-head.js'
 import { HeadGradient } from '../model/head-gradient.js'
-import { KeyValueCache } from '../model/key-value-cache.js'
 import type { ProjectionName } from '../model/projection-names.js'
 import { RandomSource } from '../model/random-source.js'
 import { Workspace } from '../model/workspace.js'
@@ -138,15 +137,13 @@ class Measurement {
     const { source, windows } = this
     const { signal } = this.options
     const ends = await EmbeddingAndHead.load(source, signal)
-    const cache = new KeyValueCache(source.config, 1)
-    cache.reserve(Math.max(...windows.map(window => window.length)))
     const workspace = new Workspace(source.config)
     await this.#eachWindow(this.#newHidden(), ({ window, store }) => store.write(window, ends.embed(windows[window])))
     for (let layer = 0; layer < top; layer++) {
       const block = await Block.load(source, layer, signal)
       await this.#eachWindow(this.#newHidden(), async ({ window, store }) => {
         const hidden = await this.#read(this.#hidden[layer], window, this.#hiddenBuffer)
-        block.forward(hidden, { tokens: windows[window].length, past: 0, cache: cache.layers[0], workspace })
+        block.forward(hidden, { tokens: windows[window].length, workspace })
         await store.write(window, hidden)
         this.#advance(1, `reading block ${layer}`)
       })
@@ -157,7 +154,7 @@ class Measurement {
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
       const hidden = await this.#read(this.#hidden[top], window, this.#hiddenBuffer)
       const tokens = windows[window].length
-      block.forward(hidden, { tokens, past: 0, cache: cache.layers[0], workspace })
+      block.forward(hidden, { tokens, workspace })
       const gradient = this.#gradientBuffer.subarray(0, hidden.length)
       head.sampledLabels(hidden, tokens, new RandomSource(this.options.seed + window), gradient)
       await store.write(window, gradient)

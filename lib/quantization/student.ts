@@ -8,7 +8,6 @@ import { Block } from '../model/block.js'
 import { BlockGradient } from '../model/block-gradient.js'
 import { EmbeddingAndHead } from '../model/embedding-and-head.js'
 import { HeadGradient, type Reference } from '../model/head-gradient.js'
-import { KeyValueCache } from '../model/key-value-cache.js'
 import { type Refittable, Refittables } from '../model/refittable.js'
 import { Workspace } from '../model/workspace.js'
 import type { ActivationSpace, ActivationStore } from './activation-store.js'
@@ -29,7 +28,6 @@ export class Student {
   readonly #head: HeadGradient
   readonly #backward: BlockGradient
   readonly #workspace: Workspace
-  readonly #cache: KeyValueCache
   readonly #inputs: ActivationStore
 
   private constructor(
@@ -43,8 +41,6 @@ export class Student {
     this.#head = new HeadGradient(ends)
     this.#backward = new BlockGradient(config)
     this.#workspace = new Workspace(config)
-    this.#cache = new KeyValueCache(config, 1)
-    this.#cache.reserve(options.longest)
     const capacity = options.longest * config.hiddenSize
     this.#inputs = options.space.store('student-inputs', new Array(blocks.length).fill(capacity))
   }
@@ -89,7 +85,7 @@ export class Student {
   /** Hidden states above the last block. */
   async #forward(ids: Int32Array): Promise<Float32Array> {
     const hidden = this.ends.embed(ids)
-    const pass = { tokens: ids.length, past: 0, cache: this.#cache.layers[0], workspace: this.#workspace }
+    const pass = { tokens: ids.length, workspace: this.#workspace }
     for (const [layer, block] of this.blocks.entries()) {
       this.options.poll?.()
       await this.#inputs.write(layer, hidden)

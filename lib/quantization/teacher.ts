@@ -3,7 +3,6 @@ import type { GraphSource } from '../checkpoint/read-weights.js'
 import { Block } from '../model/block.js'
 import { EmbeddingAndHead } from '../model/embedding-and-head.js'
 import type { Reference } from '../model/head-gradient.js'
-import { KeyValueCache } from '../model/key-value-cache.js'
 import { Workspace } from '../model/workspace.js'
 import type { ActivationSpace, ActivationStore } from './activation-store.js'
 
@@ -28,8 +27,6 @@ export class Teacher {
       'teacher-hidden',
       windows.map(window => window.length * config.hiddenSize),
     )
-    const cache = new KeyValueCache(config, 1)
-    cache.reserve(Math.max(...windows.map(window => window.length)))
     const workspace = new Workspace(config)
     for (const [i, window] of windows.entries()) await hidden.write(i, ends.embed(window))
     for (let layer = 0; layer < config.layers; layer++) {
@@ -37,7 +34,7 @@ export class Teacher {
       for (const [i, { length }] of windows.entries()) {
         onPass?.(layer * windows.length + i)
         const x = await hidden.read(i)
-        block.forward(x, { tokens: length, past: 0, cache: cache.layers[0], workspace })
+        block.forward(x, { tokens: length, workspace })
         await hidden.write(i, x)
       }
     }

@@ -1,5 +1,7 @@
-// Binding of transformer blocks as one operation.
+// Binding of transformer blocks as one operation, and of the cache of their keys and values.
 #include "core/model/block.h"
+
+#include <optional>
 
 #include "addon/environment.h"
 #include "addon/job.h"
@@ -11,6 +13,65 @@ namespace pyramidion {
 namespace {
 
 constexpr napi_type_tag kBlockTag = {0x43a9c1f6d20e4b87, 0x9be5720f18cd6a34};
+constexpr napi_type_tag kCacheTag = {0x7d1ce0b25f9a4368, 0xa84f6931b70e2dc5};
+
+class KeyValueCacheObject : public Napi::ObjectWrap<KeyValueCacheObject> {
+ public:
+  explicit KeyValueCacheObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] {
+      const size_t layers = call.argument(1, "layers").integer(1, 65536),
+                   heads = call.argument(2, "heads").integer(1, 65536);
+      cache_.emplace(format_of(call.argument(0, "format")), layers, heads,
+                     call.argument(3, "headDimension").integer(1, 65536));
+    });
+    info.This().As<Napi::Object>().TypeTag(&kCacheTag);
+  }
+
+  void Finalize(Napi::Env env) override { report_memory(env, 0); }
+
+  static void define(Napi::Object exports) {
+    exports["KeyValueCache"] = DefineClass(exports.Env(), "KeyValueCache",
+                                           {InstanceMethod<&KeyValueCacheObject::reserve>("reserve"),
+                                            InstanceAccessor<&KeyValueCacheObject::bytes>("bytes")});
+  }
+
+  static KeyValueCache& from(const Argument& argument) {
+    if (!argument.value().IsObject()) argument.reject("a KeyValueCache");
+    const auto object = argument.value().As<Napi::Object>();
+    if (!object.CheckTypeTag(&kCacheTag)) argument.reject("a KeyValueCache");
+    return *Unwrap(object)->cache_;
+  }
+
+ private:
+  static KeyValueFormat format_of(const Argument& format) {
+    const std::string name = format.string();
+    if (name == "f32") return KeyValueFormat::f32;
+    if (name == "f16") return KeyValueFormat::f16;
+    if (name == "int8") return KeyValueFormat::int8;
+    format.reject("f32, f16 or int8");
+  }
+
+  Napi::Value reserve(const Napi::CallbackInfo& info) {
+    Call call(info);
+    translate_errors(info.Env(), [&] { cache_->reserve(call.argument(0, "positions").integer(0, kMostRows)); });
+    report_memory(info.Env(), cache_->bytes());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value bytes(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(cache_->bytes()));
+  }
+
+  // To the collector of garbage, which sees an object of a few bytes.
+  void report_memory(Napi::Env env, size_t bytes) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(bytes) - static_cast<int64_t>(reported_));
+    reported_ = bytes;
+  }
+
+  std::optional<KeyValueCache> cache_;
+  size_t reported_ = 0;
+};
 
 class BlockObject : public Napi::ObjectWrap<BlockObject> {
  public:
@@ -35,7 +96,6 @@ class BlockObject : public Napi::ObjectWrap<BlockObject> {
 
   const BlockParts& parts() const { return parts_; }
   size_t hidden() const { return hidden_; }
-  size_t cache_width() const { return cache_width_; }
 
  private:
   void build(const Argument& parts) {
@@ -49,7 +109,7 @@ class BlockObject : public Napi::ObjectWrap<BlockObject> {
 
     hidden_ = parts["attentionNorm"].array<float>().size;
     const size_t width = parts_.heads * parts_.head_dimension;
-    cache_width_ = parts_.key_value_heads * parts_.head_dimension;
+    const size_t cache_width = parts_.key_value_heads * parts_.head_dimension;
     const size_t inner = linear_of(parts["down"])->in_features();
     const auto linear = [&](const char* name, size_t in, size_t out) {
       const Argument argument = parts[name];
@@ -59,8 +119,8 @@ class BlockObject : public Napi::ObjectWrap<BlockObject> {
       return layer;
     };
     parts_.query = linear("query", hidden_, width);
-    parts_.key = linear("key", hidden_, cache_width_);
-    parts_.value = linear("value", hidden_, cache_width_);
+    parts_.key = linear("key", hidden_, cache_width);
+    parts_.value = linear("value", hidden_, cache_width);
     parts_.output = linear("output", width, hidden_);
     parts_.gate = linear("gate", hidden_, inner);
     parts_.up = linear("up", hidden_, inner);
@@ -75,52 +135,55 @@ class BlockObject : public Napi::ObjectWrap<BlockObject> {
   }
 
   BlockParts parts_;
-  size_t hidden_ = 0, cache_width_ = 0;
+  size_t hidden_ = 0;
   Napi::ObjectReference retained_;
 };
 
+KeyValueCache* cache_for(const Argument& argument, size_t layers, const BlockPass& pass) {
+  if (!argument.present()) return nullptr;
+  KeyValueCache& cache = KeyValueCacheObject::from(argument);
+  if (cache.layers() != layers) argument.reject_length(cache.layers(), std::to_string(layers) + " layers");
+  const size_t needed = pass.past + pass.tokens;
+  if (cache.capacity() < needed)
+    argument.reject_length(cache.capacity(), std::to_string(needed) + " positions or more");
+  return &cache;
+}
+
 // One call for as many blocks as there are: behind a product's weights the way into native code is out of the caches.
 Napi::Value bind_forward_blocks(Call& call) {
-  const Argument blocks = call.argument(0, "blocks"), caches = call.argument(4, "caches");
+  const Argument blocks = call.argument(0, "blocks"), cache = call.argument(4, "cache");
   const size_t count = blocks.length();
-  if (caches.length() != 2 * count) caches.reject_length(caches.length(), "two arrays for each block");
   BlockPass pass{};
   pass.tokens = call.argument(2, "tokens").integer(1, kMostRows);
-  pass.past = call.argument(3, "past").integer(0, kMostRows);
-  struct Step {
-    const BlockObject* block;
-    float *keys, *values;
-  };
-  std::vector<Step> steps;
+  pass.past = call.argument(3, "past").integer(0, cache.present() ? kMostRows : 0);
+  pass.cache = cache_for(cache, count, pass);
+  std::vector<const BlockObject*> steps;
   float* x = nullptr;
-  size_t hidden = 0, head_dimension = 0;
   for (size_t i = 0; i < count; ++i) {
     const BlockObject& block = BlockObject::from(blocks.element(i));
-    const size_t held = checked_product(pass.past + pass.tokens, block.cache_width(), "caches");
-    // Caches may have room for positions to come.
-    const auto cache = [&](size_t index) {
-      const Argument argument = caches.element(index);
-      const Span<float> span = argument.array<float>();
-      if (span.size < held) argument.reject_length(span.size, std::to_string(held) + " values or more");
-      return span.data;
-    };
-    steps.push_back({&block, cache(2 * i), cache(2 * i + 1)});
+    const BlockParts& parts = block.parts();
+    if (pass.cache != nullptr &&
+        (pass.cache->heads() != parts.key_value_heads || pass.cache->head_dimension() != parts.head_dimension)) {
+      cache.reject("made for the heads of the blocks");
+    }
+    steps.push_back(&block);
     // Those of a model are alike.
-    if (i > 0 && block.hidden() == hidden && block.parts().head_dimension == head_dimension) continue;
-    hidden = block.hidden();
-    head_dimension = block.parts().head_dimension;
-    x = call.argument(1, "x").array<float>(checked_product(pass.tokens, hidden, "x")).data;
-    const size_t angles = checked_product(pass.tokens, head_dimension / 2, "cosine");
+    if (i > 0 && block.hidden() == steps[i - 1]->hidden() &&
+        parts.head_dimension == steps[i - 1]->parts().head_dimension) {
+      continue;
+    }
+    x = call.argument(1, "x").array<float>(checked_product(pass.tokens, block.hidden(), "x")).data;
+    const size_t angles = checked_product(pass.tokens, parts.head_dimension / 2, "cosine");
     pass.cosine = call.argument(5, "cosine").array<float>(angles).data;
     pass.sine = call.argument(6, "sine").array<float>(angles).data;
   }
-  const Argument times_argument = call.argument(7, "times");
+  const JobControl control = call.job_control(7);
+  const Argument times_argument = call.argument(8, "times");
   const Span<double> out = times_argument.present() ? times_argument.array<double>(6) : Span<double>{};
   BlockTimes times;
-  for (const Step& step : steps) {
-    pass.keys = step.keys;
-    pass.values = step.values;
-    forward_block(step.block->parts(), pass, x, out.data == nullptr ? nullptr : &times, shared_pool());
+  for (pass.layer = 0; pass.layer < count; ++pass.layer) {
+    control.check();
+    forward_block(steps[pass.layer]->parts(), pass, x, out.data == nullptr ? nullptr : &times, shared_pool());
   }
   const double spent[] = {times.projections, times.attention, times.norms, times.rotary, times.gating, times.sums};
   for (size_t i = 0; i < out.size; ++i) out.data[i] += spent[i];
@@ -131,6 +194,7 @@ Napi::Value bind_forward_blocks(Call& call) {
 
 void register_block(Napi::Object exports) {
   BlockObject::define(exports);
+  KeyValueCacheObject::define(exports);
   export_function(exports, "forwardBlocks", bind_forward_blocks);
 }
 

@@ -71,7 +71,6 @@ Napi::Value bind_rms_norm_weight_gradient(Call& call) {
 AttentionShape attention_shape(const Argument& options) {
   AttentionShape shape{};
   shape.tokens = options["tokens"].integer(0, kMostRows);
-  shape.past = options["past"].integer(0, kMostRows);
   shape.heads = options["heads"].integer(1, 65536);
   shape.key_value_heads = options["keyValueHeads"].integer(1, shape.heads);
   shape.head_dimension = options["headDimension"].integer(1, 65536);
@@ -83,25 +82,20 @@ AttentionShape attention_shape(const Argument& options) {
 Napi::Value bind_attention(Call& call) {
   const AttentionShape shape = attention_shape(call.argument(3, "shape"));
   const size_t count = checked_product(shape.tokens, shape.heads * shape.head_dimension, "query");
-  const size_t held = checked_product(shape.past + shape.tokens, shape.key_value_heads * shape.head_dimension, "keys");
+  const size_t held = checked_product(shape.tokens, shape.key_value_heads * shape.head_dimension, "keys");
   const Span<float> query = call.argument(0, "query").array<float>(count);
+  const Span<float> keys = call.argument(1, "keys").array<float>(held);
+  const Span<float> values = call.argument(2, "values").array<float>(held);
   const Span<float> out = call.argument(4, "out").array<float>(count);
-  // Caches may have room for positions to come.
-  const auto cache = [&](size_t index, const char* name) {
-    const Argument argument = call.argument(index, name);
-    const Span<float> span = argument.array<float>();
-    if (span.size < held) argument.reject_length(span.size, std::to_string(held) + " values or more");
-    return span.data;
-  };
-  const float* keys = cache(1, "keys");
-  const float* values = cache(2, "values");
-  if (shape.tokens > 0) attention(query.data, keys, values, shape, out.data, shared_pool());
+  if (shape.tokens > 0) {
+    const KeyValues floats = KeyValues::of_floats(keys.data, values.data, shape.key_value_heads, shape.head_dimension);
+    attention(query.data, floats, shape, out.data, shared_pool());
+  }
   return call.env().Undefined();
 }
 
 Napi::Value bind_attention_backward(Call& call) {
   const AttentionShape shape = attention_shape(call.argument(4, "shape"));
-  if (shape.past != 0) call.argument(4, "shape")["past"].reject("0");
   const size_t count = checked_product(shape.tokens, shape.heads * shape.head_dimension, "query");
   const size_t held = checked_product(shape.tokens, shape.key_value_heads * shape.head_dimension, "keys");
   const Span<float> query = call.argument(0, "query").array<float>(count);

@@ -33,7 +33,7 @@ void DenseMatrix::decode_rows(size_t first, size_t count, float* out, size_t str
 void DenseMatrix::row_dots(size_t first, size_t count, const float* prepared, float* y) const {
   if (format_.decoder != &FloatKernels::decode_f16) return EncodedMatrix::row_dots(first, count, prepared, y);
   const auto* halves = reinterpret_cast<const uint16_t*>(data_.data()) + first * columns();
-  float_kernels().row_dots_f16(prepared, halves, columns(), count, columns(), 1, y);
+  float_kernels().f16_rows.dots(prepared, 1, halves, columns(), count, columns(), 1, y);
 }
 
 }  // namespace pyramidion

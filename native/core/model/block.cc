@@ -32,15 +32,14 @@ void forward_block(const BlockParts& parts, const BlockPass& pass, float* x, Blo
   const size_t tokens = pass.tokens, hidden = parts.query->in_features();
   const size_t width = parts.heads * parts.head_dimension, inner = parts.gate->out_features();
   const size_t cache_width = parts.key_value_heads * parts.head_dimension;
-  // One buffer: the norms' results and the block's changes to x, then what attention or the MLP needs.
-  AlignedBuffer<float> memory(tokens * (hidden + 2 * std::max(width, inner)));
+  // One buffer: the norms' results and the block's changes to x, then what attention or the MLP needs, keys and values.
+  AlignedBuffer<float> memory(tokens * (hidden + 2 * std::max(width, inner) + 2 * cache_width));
   float* normed = memory.data();
   float* first = normed + tokens * hidden;
   float* second = first + tokens * std::max(width, inner);
 
-  // Keys and values are computed where they stay.
-  float* keys = pass.keys + pass.past * cache_width;
-  float* values = pass.values + pass.past * cache_width;
+  float* keys = second + tokens * std::max(width, inner);
+  float* values = keys + tokens * cache_width;
   const auto norm = [&](const float* from, const float* weight, size_t columns, size_t rows, float* to) {
     watch.time(&BlockTimes::norms, [&] { rms_norm(from, weight, columns, parts.epsilon, rows, to, pool); });
   };
@@ -59,7 +58,11 @@ void forward_block(const BlockParts& parts, const BlockPass& pass, float* x, Blo
   watch.time(&BlockTimes::attention, [&] {
     const AttentionShape shape = {tokens,      pass.past, parts.heads, parts.key_value_heads, parts.head_dimension,
                                   parts.window};
-    attention(first, pass.keys, pass.values, shape, second, pool);
+    if (pass.cache != nullptr) pass.cache->store(pass.layer, pass.past, tokens, keys, values);
+    const KeyValues held = pass.cache != nullptr
+                               ? pass.cache->layer(pass.layer)
+                               : KeyValues::of_floats(keys, values, parts.key_value_heads, parts.head_dimension);
+    attention(first, held, shape, second, pool);
   });
   watch.time(&BlockTimes::projections, [&] { parts.output->forward(second, tokens, normed, false, pool); });
   watch.time(&BlockTimes::sums, [&] { add_in_place(x, normed, tokens * hidden, pool); });

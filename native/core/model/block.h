@@ -26,8 +26,10 @@ struct BlockTimes {
 // Positions past .. past + tokens - 1 of a text.
 struct BlockPass {
   size_t tokens, past;
-  // positions x key_value_heads x head_dimension, with room for these tokens.
-  float *keys, *values;
+  // Takes the keys and values of these tokens, as those of `layer`, and has room for them. Null where these tokens are
+  // the whole text: its keys and values are used as they are and forgotten.
+  KeyValueCache* cache;
+  size_t layer;
   // tokens x head_dimension / 2.
   const float *cosine, *sine;
 };

@@ -25,26 +25,37 @@ struct ProductKernels {
   void (*add_scaled)(T factor, const T* x, T* y, size_t count);
 };
 
+// Of `count` rows of `width` values that lie `stride` apart, T = float, uint16_t (f16) or int8_t, and some vectors one
+// behind the other.
+template <class T>
+struct RowKernels {
+  // out[v * count + r] = factor * <vector v, row r>; vectors of `width` values
+  void (*dots)(const float* x, size_t vectors, const T* rows, size_t stride, size_t count, size_t width, float factor,
+               float* out);
+  // out[v * width + i] += sum_r weights[v * count + r] * row r [i]
+  void (*add_weighted)(const float* weights, size_t vectors, const T* rows, size_t stride, size_t count, size_t width,
+                       float* out);
+  // The values as floats.
+  void (*widen)(const T* x, size_t count, float* out);
+};
+
 using BlockDecoder = void (*)(const uint8_t* bytes, size_t count, float* out);
 
 struct FloatKernels {
   ProductKernels<float> f32;
   ProductKernels<double> f64;
 
-  // Rows of `width` values lie `stride` apart.
-  // out[r] = factor * <x, row r>
-  void (*row_dots)(const float* x, const float* rows, size_t stride, size_t count, size_t width, float factor,
-                   float* out);
-  // The same of rows in f16.
-  void (*row_dots_f16)(const float* x, const uint16_t* rows, size_t stride, size_t count, size_t width, float factor,
-                       float* out);
-  // The same of rows of int8 one behind the other, 32 values with a scale, and x in 16 bits; width is a multiple
-  // of 32.
+  RowKernels<float> f32_rows;
+  RowKernels<uint16_t> f16_rows;
+  RowKernels<int8_t> int8_rows;
+  // To the nearest halves.
+  void (*narrow_to_f16)(const float* x, size_t count, uint16_t* out);
+  // round(x * inverse), which is at most 127 in magnitude.
+  void (*narrow_to_int8)(const float* x, size_t count, float inverse, int8_t* out);
+  // out[r] = factor * <x, row r> of rows of int8 one behind the other, 32 values with a scale, and x in 16 bits; width
+  // is a multiple of 32.
   void (*row_dots_int8)(const int16_t* x, const int8_t* values, const float* scales, size_t count, size_t width,
                         float factor, float* out);
-  // out = sum_r weights[r] * row r
-  void (*weighted_row_sum)(const float* weights, const float* rows, size_t stride, size_t count, size_t width,
-                           float* out);
 
   void (*scale)(float factor, float* x, size_t count);
   // out = x * factors, value by value

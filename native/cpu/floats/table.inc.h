@@ -9,6 +9,7 @@
 #include "cpu/floats/int8.inc.h"
 #include "cpu/floats/kernels.h"
 #include "cpu/floats/rounding.inc.h"
+#include "cpu/floats/rows.inc.h"
 
 namespace pyramidion::PYRAMIDION_FLOATS {
 
@@ -16,10 +17,12 @@ extern const FloatKernels kernels;
 const FloatKernels kernels = {
     {kPanel<float>, pack<float>, multiply_panels<float>, dot<float>, add_scaled<float>},
     {kPanel<double>, pack<double>, multiply_panels<double>, dot<double>, add_scaled<double>},
-    row_dots<float>,
-    row_dots<uint16_t>,
+    {row_dots<float>, add_weighted_rows<float>, widen<float>},
+    {row_dots<uint16_t>, add_weighted_rows<uint16_t>, widen<uint16_t>},
+    {row_dots<int8_t>, add_weighted_rows<int8_t>, widen<int8_t>},
+    narrow_to_f16,
+    narrow_to_int8,
     row_dots_int8,
-    weighted_row_sum,
     scale,
     multiply,
     maximum,
