@@ -63,6 +63,7 @@ describe('the command line', () => {
       ['quantize', tales, '--output', join(folder, 'x'), '--bits', '3', '--quantizer', 'magic'],
       ['evaluate', tales],
       ['evaluate', tales, '--text', 'x', '--activations', 'int3'],
+      ['evaluate', tales, '--text', 'x', '--kv-cache', 'f8'],
       ['evaluate', tales, '--text', 'x', '--activations', 'pvq:1,2,3,x'],
       ['fly'],
     ]) {

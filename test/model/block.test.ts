@@ -7,25 +7,19 @@ import { openModel, quantizeModel } from '../../dist/index.js'
 import type { Activations } from '../../dist/linear/activations.js'
 import { Llama } from '../../dist/model/llama.js'
 import { RandomSource } from '../../dist/model/random-source.js'
-import { native } from '../../dist/native.js'
+import { type NativeKeyValueCache, native } from '../../dist/native.js'
+import { runInSteps } from './block-steps.js'
 import { randomIds } from './random-normal.js'
 import { randomTensors, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
 
 const tales = fileURLToPath(new URL('../../models/tales', import.meta.url))
 
-/** Hidden states of a prompt and of a token behind it, every block as one operation or in steps. */
-function hiddenStates(model: Llama, ids: Int32Array, steps: boolean): Float32Array[] {
-  const cache = model.newCache()
-  const hook = steps ? () => undefined : undefined
-  const run = (part: Int32Array) => [...model.run(part, cache, undefined, hook)].map(({ hidden }) => hidden.slice())
-  return [...run(ids.subarray(0, -1)), ...run(ids.subarray(-1))]
-}
-
 async function compare(folder: string, activations: Activations, ids: Int32Array): Promise<void> {
   const source = await openModel(folder)
   try {
-    const model = await Llama.load(source, { activations })
-    assert.deepEqual(hiddenStates(model, ids, false), hiddenStates(model, ids, true))
+    const model = await Llama.load(source, { activations, head: 'stored', kvCache: 'f32' })
+    const [{ hidden }] = model.run(ids, model.newCache())
+    assert.deepEqual(hidden, await runInSteps(source, ids, () => undefined, activations))
   } finally {
     await source.close()
   }
@@ -79,13 +73,28 @@ describe('a block as one operation', () => {
       window: 0,
     }
     const block = new native.Block(parts)
-    const [x, keys, values, angles] = [18, 16, 16, 3].map(length => new Float32Array(length))
-    const forward = (...caches: Float32Array[]) => native.forwardBlocks([block], x, 3, 1, caches, angles, angles)
-    forward(keys, values)
-    assert.throws(() => forward(keys.subarray(4), values), /caches\[0\]/)
-    assert.throws(() => forward(keys), /two arrays for each block/)
-    assert.throws(() => native.forwardBlocks([{} as never], x, 3, 1, [keys, values], angles, angles), /a Block/)
-    assert.throws(() => native.forwardBlocks([block], x, 2, 1, [keys, values], angles, angles), /x/)
+    const [x, angles] = [new Float32Array(18), new Float32Array(3)]
+    const forward = (cache?: NativeKeyValueCache, past = 1) =>
+      native.forwardBlocks([block], x, 3, past, cache, angles, angles)
+    const cache = new native.KeyValueCache('f16', 1, 2, 2)
+    assert.throws(() => forward(cache), {
+      code: 'INVALID_SHAPE',
+      message: /cache must have 4 positions or more, got 0/,
+    })
+    cache.reserve(4)
+    forward(cache)
+    forward(undefined, 0)
+    assert.throws(() => forward(undefined, 1), /past/)
+    assert.throws(() => forward(new native.KeyValueCache('f16', 2, 2, 2)), /cache must have 1 layers, got 2/)
+    const narrow = new native.KeyValueCache('f16', 1, 2, 1)
+    narrow.reserve(4)
+    assert.throws(() => forward(narrow), /cache must be made for the heads of the blocks/)
+    assert.throws(() => forward({} as never), /cache must be a KeyValueCache/)
+    assert.throws(() => new native.KeyValueCache('f8' as never, 1, 2, 2), /format must be f32, f16 or int8/)
+    assert.throws(() => native.forwardBlocks([{} as never], x, 3, 1, cache, angles, angles), /a Block/)
+    assert.throws(() => native.forwardBlocks([block], x, 2, 1, cache, angles, angles), /x/)
+    const stop = Int32Array.of(1, 0)
+    assert.throws(() => native.forwardBlocks([block], x, 3, 1, cache, angles, angles, stop), { code: 'ABORTED' })
     assert.throws(() => new native.Block({ ...parts, value: linear(8, 6) }), /value/)
     assert.throws(() => new native.Block({ ...parts, up: linear(9, 6) }), /up/)
     assert.throws(() => new native.Block({ ...parts, mlpNorm: new Float32Array(5) }), /mlpNorm/)

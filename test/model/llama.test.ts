@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import { PyramidionError } from '../../dist/errors.js'
+import type { KeyValueFormat } from '../../dist/index.js'
 import { Llama } from '../../dist/model/llama.js'
 import { RandomSource } from '../../dist/model/random-source.js'
+import { runInSteps } from './block-steps.js'
 import { randomIds } from './random-normal.js'
 import { referenceLogits } from './reference-llama.js'
 import { randomTensors, type Tensors, type TinyConfig, tinyConfig, withCheckpoint } from './tiny-checkpoint.js'
 
-async function loadTiny(config: object, tensors: Tensors): Promise<Llama> {
+async function loadTiny(config: object, tensors: Tensors, kvCache: KeyValueFormat = 'f32'): Promise<Llama> {
   return withCheckpoint(config, tensors, async folder => {
     const source = await openModel(folder)
     try {
-      return await Llama.load(source)
+      return await Llama.load(source, { kvCache })
     } finally {
       await source.close()
     }
@@ -120,18 +122,20 @@ describe('the model graph', () => {
     assert.ok(difference < 1e-3, `largest difference ${difference}, seed 7`)
   })
 
-  it('shows a hook the inputs of its linear layers, block after block', async () => {
+  it('has the inputs of linear layers of the reference, block after block', async () => {
     const tensors = randomTensors(tinyConfig, 8)
     const ids = Int32Array.of(1, 2, 3)
     const expected: { input: string; x: number[][] }[] = []
     referenceLogits(tinyConfig, tensors, ids, (input, x) => expected.push({ input, x }))
-    const model = await loadTiny(tinyConfig, tensors)
     const seen: { input: string; x: Float32Array[] }[] = []
-    const hook = (input: string, x: Float32Array, tokens: number) => {
-      const width = x.length / tokens
-      seen.push({ input, x: Array.from({ length: tokens }, (_, t) => x.slice(t * width, (t + 1) * width)) })
-    }
-    for (const _ of model.run(ids, model.newCache(), undefined, hook));
+    await withCheckpoint(tinyConfig, tensors, async folder => {
+      const source = await openModel(folder)
+      await runInSteps(source, ids, (_layer, input, x) => {
+        const width = x.length / ids.length
+        seen.push({ input, x: Array.from(ids, (_, t) => x.slice(t * width, (t + 1) * width)) })
+      })
+      await source.close()
+    })
     const block = ['attention', 'attentionOutput', 'mlp', 'mlpDown']
     assert.deepEqual(
       seen.map(({ input }) => input),

@@ -52,7 +52,7 @@ describe('a quantized model', () => {
 
         const ids = randomIds(new RandomSource(ownSeed), 19, config.vocab_size)
         const expected = referenceLogits(config, dequantized, ids)
-        const model = await Llama.load(source)
+        const model = await Llama.load(source, { kvCache: 'f32' })
         await source.close()
         let worst = 0
         for (const { hidden, tokens } of model.run(ids, model.newCache())) {

@@ -2,7 +2,6 @@
 import type { ModelSource } from '../../dist/checkpoint/model-source.js'
 import { Block } from '../../dist/model/block.js'
 import { EmbeddingAndHead } from '../../dist/model/embedding-and-head.js'
-import { KeyValueCache } from '../../dist/model/key-value-cache.js'
 import { Workspace } from '../../dist/model/workspace.js'
 
 export class WindowTrace {
@@ -17,15 +16,13 @@ export class WindowTrace {
   static async run(source: ModelSource, ids: Int32Array): Promise<WindowTrace> {
     const ends = await EmbeddingAndHead.load(source)
     const { config } = source
-    const cache = new KeyValueCache(config)
-    cache.reserve(ids.length)
     const workspace = new Workspace(config)
     const hidden = [ends.embed(ids)]
     const blocks: Block[] = []
     for (let layer = 0; layer < config.layers; layer++) {
       blocks.push(await Block.load(source, layer))
       hidden.push(hidden[layer].slice())
-      blocks[layer].forward(hidden[layer + 1], { tokens: ids.length, past: 0, cache: cache.layers[layer], workspace })
+      blocks[layer].forward(hidden[layer + 1], { tokens: ids.length, workspace })
     }
     return new WindowTrace(ids, ends, blocks, hidden)
   }

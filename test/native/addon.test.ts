@@ -82,7 +82,7 @@ describe('arguments of the addon', () => {
     const floats = (length: number) => new Float32Array(length)
     assertRefused(() => linear.backward(floats(4), 1, floats(4), false, false), 'INVALID_SHAPE', /^gradient .* 3 .* 4$/)
     assertRefused(() => linear.backward(floats(3), 1, floats(3), false, false), 'INVALID_SHAPE', /^out .* 4 .* 3$/)
-    const shape = { tokens: 2, past: 0, heads: 2, keyValueHeads: 1, headDimension: 4, window: 0 }
+    const shape = { tokens: 2, heads: 2, keyValueHeads: 1, headDimension: 4, window: 0 }
     const attend = (change: object, keyLength = 8) =>
       native.attentionBackward(
         floats(16),
@@ -95,7 +95,6 @@ describe('arguments of the addon', () => {
         floats(8),
       )
     attend({})
-    assertRefused(() => attend({ past: 1 }), 'INVALID_ARGUMENT', /^shape.past must be 0, got 1$/)
     assertRefused(() => attend({}, 7), 'INVALID_SHAPE', /^keyGradient must have 8 values, got 7$/)
     assertRefused(
       () => native.rmsNormBackward(floats(8), floats(4), 1e-5, 2, floats(8), floats(7)),

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { openModel } from '../../dist/checkpoint/open-model.js'
 import type { StoredWeights } from '../../dist/checkpoint/read-weights.js'
 import { inputOf, type LinearInput, linearInputs, weightsFedBy } from '../../dist/model/block.js'
-import { Llama } from '../../dist/model/llama.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { ActivationSpace } from '../../dist/quantization/activation-store.js'
 import { Propagation } from '../../dist/quantization/propagation.js'
 import { temporaryFolder } from '../checkpoint/temporary-folder.js'
+import { runInSteps } from '../model/block-steps.js'
 import { randomNormal } from '../model/random-normal.js'
 import { randomTensors, type Tensors, tinyConfig, withCheckpoint } from '../model/tiny-checkpoint.js'
 
@@ -28,19 +28,16 @@ function noisy(tensors: Tensors): Tensors {
   )
 }
 
-/** What the hook sees in a whole model: `layer input` to the values of each window. */
+/** Inputs of linear layers in a whole model: `layer input` to the values of each window. */
 async function inputsOf(tensors: Tensors): Promise<Map<string, Float32Array[]>> {
   return withCheckpoint(config, tensors, async folder => {
     const source = await openModel(folder)
-    const model = await Llama.load(source)
     const seen = new Map<string, Float32Array[]>()
     for (const ids of windows) {
-      let layer = -1
-      for (const _ of model.run(ids, model.newCache(), undefined, (input, x) => {
-        if (input === 'attention') layer++
+      await runInSteps(source, ids, (layer, input, x) => {
         const key = `${layer} ${input}`
         seen.set(key, [...(seen.get(key) ?? []), x.slice()])
-      }));
+      })
     }
     await source.close()
     return seen

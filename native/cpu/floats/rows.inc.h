@@ -72,6 +72,44 @@ inline void for_some_vectors(size_t vectors, const Body& body) {
   }
 }
 
+typedef float FourFloats __attribute__((vector_size(16)));
+
+// Upper halves added to lower ones down to four lanes.
+template <size_t lanes>
+struct FourLaneSum {
+  typedef float Whole __attribute__((vector_size(lanes * sizeof(float))));
+  template <size_t... lane>
+  static FourFloats halved(Whole vector, std::index_sequence<lane...>) {
+    return FourLaneSum<lanes / 2>::of(__builtin_shufflevector(vector, vector, lane...) +
+                                      __builtin_shufflevector(vector, vector, (lane + lanes / 2)...));
+  }
+  static FourFloats of(Whole vector) { return halved(vector, std::make_index_sequence<lanes / 2>()); }
+};
+template <>
+struct FourLaneSum<4> {
+  static FourFloats of(FourFloats vector) { return vector; }
+};
+
+// In each four lanes a0 + a2, b0 + b2, a1 + a3, b1 + b3.
+template <size_t... lane>
+inline FloatVector add_turned(FloatVector a, FloatVector b, std::index_sequence<lane...>) {
+  return __builtin_shufflevector(a, b, (lane / 4 * 4 + lane % 4 / 2 + lane % 2 * kFloats)...) +
+         __builtin_shufflevector(a, b, (lane / 4 * 4 + lane % 4 / 2 + lane % 2 * kFloats + 2)...);
+}
+
+// In each four lanes a0 + a2, a1 + a3, b0 + b2, b1 + b3.
+template <size_t... lane>
+inline FloatVector add_halves(FloatVector a, FloatVector b, std::index_sequence<lane...>) {
+  return __builtin_shufflevector(a, b, (lane / 4 * 4 + lane % 2 + lane % 4 / 2 * kFloats)...) +
+         __builtin_shufflevector(a, b, (lane / 4 * 4 + lane % 2 + lane % 4 / 2 * kFloats + 2)...);
+}
+
+// The sums of four vectors side by side.
+inline FourFloats sums_of(FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
+  constexpr auto lanes = std::make_index_sequence<kFloats>();
+  return FourLaneSum<kFloats>::of(add_halves(add_turned(a, b, lanes), add_turned(c, d, lanes), lanes));
+}
+
 // Rows are asked for so many rows ahead: the processor by itself does not look far enough.
 constexpr size_t kRowsAhead = 16;
 
@@ -85,22 +123,43 @@ inline void prefetch_line(const T* row, size_t i) {
 template <size_t vectors, size_t rows, class T>
 inline void some_row_dots(const float* x, const T* from, size_t stride, size_t count, size_t width, float factor,
                           float* out) {
-  FloatVector sums[rows][vectors] = {};
+  FloatVector sums[rows][vectors];
+#pragma GCC unroll 8
+  for (size_t row = 0; row < rows; ++row) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < vectors; ++v) sums[row][v] = FloatVector{};
+  }
   size_t i = 0;
   for (; i + kFloats <= width; i += kFloats) {
     FloatVector values[vectors];
+#pragma GCC unroll 4
     for (size_t v = 0; v < vectors; ++v) values[v] = load(x + v * width + i);
+#pragma GCC unroll 8
     for (size_t row = 0; row < rows; ++row) {
       prefetch_line(from + (row + kRowsAhead) * stride, i);
       const FloatVector row_values = load_values(from + row * stride + i);
+#pragma GCC unroll 4
       for (size_t v = 0; v < vectors; ++v) sums[row][v] = multiply_add(values[v], row_values, sums[row][v]);
     }
   }
-  for (size_t row = 0; row < rows; ++row) {
+#pragma GCC unroll 4
+  for (size_t v = 0; v < vectors; ++v) {
+    float* to = out + v * count;
+    if constexpr (rows % 4 == 0) {
+#pragma GCC unroll 2
+      for (size_t row = 0; row < rows; row += 4) {
+        const FourFloats four = sums_of(sums[row][v], sums[row + 1][v], sums[row + 2][v], sums[row + 3][v]) * factor;
+        __builtin_memcpy(to + row, &four, sizeof(four));
+      }
+    } else {
+      for (size_t row = 0; row < rows; ++row) to[row] = factor * sum_of<float>(sums[row][v]);
+    }
+  }
+  for (; i < width; ++i) {
     for (size_t v = 0; v < vectors; ++v) {
-      float sum = sum_of<float>(sums[row][v]);
-      for (size_t j = i; j < width; ++j) sum += x[v * width + j] * value_of(from[row * stride + j]);
-      out[v * count + row] = factor * sum;
+      for (size_t row = 0; row < rows; ++row) {
+        out[v * count + row] += factor * x[v * width + i] * value_of(from[row * stride + i]);
+      }
     }
   }
 }

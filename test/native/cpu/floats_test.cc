@@ -95,38 +95,88 @@ TEST_CASE("dot products, scalings and maxima equal plain loops at any length") {
   }
 }
 
-TEST_CASE("scores and weighted sums of attention equal plain loops for any number of rows, width and stride") {
+namespace {
+
+float as_float(float value) { return value; }
+float as_float(uint16_t half) { return half_to_float(half); }
+float as_float(int8_t value) { return value; }
+
+// Buffers end where the rows do, for sanitizers to see what reads beyond.
+template <class T>
+void check_rows(const RowKernels<T>& kernels, const std::vector<T>& rows, size_t vectors, size_t stride, size_t count,
+                size_t width, double tolerance) {
+  RandomInputs inputs(width * 100 + count * 10 + vectors);
+  const std::vector<float> x = inputs.normal(vectors * width), weights = inputs.normal(vectors * count);
+  const std::vector<float> before = inputs.normal(vectors * width);
+  std::vector<float> dots(vectors * count, NAN), sums = before, floats(rows.size(), NAN);
+  kernels.dots(x.data(), vectors, rows.data(), stride, count, width, 0.5f, dots.data());
+  kernels.add_weighted(weights.data(), vectors, rows.data(), stride, count, width, sums.data());
+  kernels.widen(rows.data(), rows.size(), floats.data());
+  for (size_t i = 0; i < rows.size(); ++i) REQUIRE(floats[i] == as_float(rows[i]));
+  for (size_t v = 0; v < vectors; ++v) {
+    for (size_t row = 0; row < count; ++row) {
+      double dot = 0;
+      for (size_t i = 0; i < width; ++i) dot += static_cast<double>(x[v * width + i]) * floats[row * stride + i];
+      REQUIRE(std::fabs(dots[v * count + row] - 0.5 * dot) < tolerance);
+    }
+    for (size_t i = 0; i < width; ++i) {
+      double sum = before[v * width + i];
+      for (size_t row = 0; row < count; ++row) {
+        sum += static_cast<double>(weights[v * count + row]) * floats[row * stride + i];
+      }
+      REQUIRE(std::fabs(sums[v * width + i] - sum) < tolerance);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "scores and weighted sums of attention equal plain loops in every format, for any number of rows and vectors") {
   for (InstructionSet set : present_sets()) {
-    INFO(name_of(set));
     const FloatKernels& kernels = float_kernels(set);
-    for (size_t width : {1, 7, 16, 33, 64, 80, 128, 135}) {
-      for (size_t count : {1, 2, 29}) {
-        const size_t stride = width + count % 3;
-        RandomInputs inputs(width * 100 + count);
-        const std::vector<float> x = inputs.normal(width), rows = inputs.normal(count * stride);
-        const std::vector<float> weights = inputs.normal(count);
-        std::vector<float> scores(count, NAN), sums(width, NAN), half_scores(count, NAN);
-        std::vector<uint16_t> halves;
-        for (float value : rows) halves.push_back(float_to_half(value));
-        kernels.row_dots(x.data(), rows.data(), stride, count, width, 0.5f, scores.data());
-        kernels.row_dots_f16(x.data(), halves.data(), stride, count, width, 0.5f, half_scores.data());
-        kernels.weighted_row_sum(weights.data(), rows.data(), stride, count, width, sums.data());
-        for (size_t row = 0; row < count; ++row) {
-          double dot = 0, half_dot = 0;
-          for (size_t i = 0; i < width; ++i) {
-            dot += static_cast<double>(x[i]) * rows[row * stride + i];
-            half_dot += static_cast<double>(x[i]) * half_to_float(halves[row * stride + i]);
-          }
-          REQUIRE(std::fabs(scores[row] - 0.5 * dot) < 1e-4);
-          REQUIRE(std::fabs(half_scores[row] - 0.5 * half_dot) < 1e-4);
-        }
-        for (size_t i = 0; i < width; ++i) {
-          double sum = 0;
-          for (size_t row = 0; row < count; ++row) sum += static_cast<double>(weights[row]) * rows[row * stride + i];
-          REQUIRE(std::fabs(sums[i] - sum) < 1e-4);
+    for (size_t width : {1, 7, 16, 33, 64, 80, 135}) {
+      for (size_t count : {1, 2, 11, 29}) {
+        for (size_t vectors : {1, 2, 3, 4, 7, 8}) {
+          INFO(name_of(set), ", ", width, ", ", count, ", ", vectors);
+          const size_t stride = width + count % 3, size = (count - 1) * stride + width;
+          RandomInputs inputs(size);
+          const std::vector<float> rows = inputs.normal(size);
+          std::vector<uint16_t> halves(size);
+          for (size_t i = 0; i < size; ++i) halves[i] = float_to_half(rows[i]);
+          check_rows(kernels.f32_rows, rows, vectors, stride, count, width, 1e-4);
+          check_rows(kernels.f16_rows, halves, vectors, stride, count, width, 1e-4);
+          check_rows(kernels.int8_rows, inputs.integers<int8_t>(size, -128, 127), vectors, stride, count, width, 1e-2);
         }
       }
     }
+  }
+}
+
+TEST_CASE("floats are rounded to halves and to multiples in int8, halves to the even") {
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    const FloatKernels& kernels = float_kernels(set);
+    for (size_t count : kLengths) {
+      std::vector<float> x = RandomInputs(count).normal(count);
+      const float special[] = {0.5f, 1.5f, -2.5f, 1e-7f, 3e-6f, -0.0f, 2.0f + 0x1p-10f, 126.5f};
+      for (size_t i = 0; i < count && i < 8; ++i) x[i] = special[i];
+      std::vector<uint16_t> halves(count);
+      std::vector<int8_t> multiples(count);
+      kernels.narrow_to_f16(x.data(), count, halves.data());
+      kernels.narrow_to_int8(x.data(), count, 0.75f, multiples.data());
+      for (size_t i = 0; i < count; ++i) {
+        REQUIRE(halves[i] == float_to_half(x[i]));
+        REQUIRE(multiples[i] == std::nearbyint(x[i] * 0.75f));
+      }
+    }
+    const float extreme[] = {1e6f, -INFINITY, NAN, 65504.0f, 0, 0, 0, 0, 0};
+    uint16_t halves[9];
+    kernels.narrow_to_f16(extreme, 9, halves);
+    CHECK(halves[0] == 0x7c00);
+    CHECK(halves[1] == 0xfc00);
+    CHECK(std::isnan(half_to_float(halves[2])));
+    CHECK(halves[3] == 0x7bff);
   }
 }
 

@@ -11,6 +11,13 @@ using namespace pyramidion;
 
 namespace {
 
+constexpr KeyValueFormat kFormats[] = {KeyValueFormat::f32, KeyValueFormat::f16, KeyValueFormat::int8};
+
+// Relative to the largest magnitude of a head: half a place of its mantissa, half a step.
+double rounding_of(KeyValueFormat format) {
+  return format == KeyValueFormat::f32 ? 0 : format == KeyValueFormat::f16 ? 0x1p-11 : 0.5 / 127;
+}
+
 std::vector<double> plain_attention(const std::vector<float>& query, const std::vector<float>& keys,
                                     const std::vector<float>& values, const AttentionShape& s) {
   const size_t d = s.head_dimension, group = s.heads / s.key_value_heads;
@@ -42,23 +49,88 @@ std::vector<double> plain_attention(const std::vector<float>& query, const std::
 }  // namespace
 
 TEST_CASE("attention equals the plain softmax, for prompts, single tokens, grouped heads and windows") {
-  const AttentionShape shapes[] = {{1, 0, 1, 1, 1, 0},       {1, 300, 9, 3, 64, 0},   {2, 5, 4, 2, 7, 3},
-                                   {33, 0, 3, 1, 64, 0},     {64, 17, 6, 2, 20, 0},   {150, 140, 4, 4, 16, 0},
-                                   {150, 140, 4, 2, 16, 33}, {300, 0, 2, 1, 33, 150}, {8, 0, 1, 1, 5, 1}};
-  for (size_t threads : {1, 3}) {
-    ThreadPool pool(threads);
-    for (const AttentionShape& shape : shapes) {
-      INFO(shape.tokens, ", ", shape.past, ", ", shape.heads, ", ", shape.head_dimension, ", ", shape.window);
-      const size_t positions = shape.past + shape.tokens, d = shape.head_dimension;
-      RandomInputs inputs(positions);
-      const std::vector<float> query = inputs.normal(shape.tokens * shape.heads * d);
-      const std::vector<float> keys = inputs.normal(positions * shape.key_value_heads * d);
-      const std::vector<float> values = inputs.normal(positions * shape.key_value_heads * d);
-      const std::vector<double> expected = plain_attention(query, keys, values, shape);
-      std::vector<float> out(query.size(), NAN);
-      attention(query.data(), keys.data(), values.data(), shape, out.data(), pool);
-      for (size_t i = 0; i < out.size(); ++i) REQUIRE(std::fabs(out[i] - expected[i]) < 1e-5);
+  const AttentionShape shapes[] = {{1, 0, 1, 1, 1, 0},        {1, 300, 9, 3, 64, 0},   {2, 5, 4, 2, 7, 3},
+                                   {1, 2999, 7, 1, 16, 0},    {3, 400, 2, 1, 20, 130}, {1, 127, 8, 2, 20, 0},
+                                   {33, 0, 3, 1, 64, 0},      {64, 17, 6, 2, 20, 0},   {150, 140, 4, 4, 16, 0},
+                                   {150, 140, 4, 2, 16, 33},  {300, 0, 2, 1, 33, 150}, {8, 0, 1, 1, 5, 1},
+                                   {40, 300, 14, 2, 10, 129}, {7, 254, 1, 1, 12, 0}};
+  for (const AttentionShape& shape : shapes) {
+    INFO(shape.tokens, ", ", shape.past, ", ", shape.heads, ", ", shape.head_dimension, ", ", shape.window);
+    const size_t positions = shape.past + shape.tokens, d = shape.head_dimension;
+    RandomInputs inputs(positions);
+    const std::vector<float> query = inputs.normal(shape.tokens * shape.heads * d);
+    const std::vector<float> keys = inputs.normal(positions * shape.key_value_heads * d);
+    const std::vector<float> values = inputs.normal(positions * shape.key_value_heads * d);
+    const std::vector<double> expected = plain_attention(query, keys, values, shape);
+    const auto check = [&](const KeyValues& key_values, double tolerance) {
+      std::vector<float> first;
+      for (size_t threads : {1, 3}) {
+        ThreadPool pool(threads);
+        std::vector<float> out(query.size(), NAN);
+        attention(query.data(), key_values, shape, out.data(), pool);
+        for (size_t i = 0; i < out.size(); ++i) REQUIRE(std::fabs(out[i] - expected[i]) < tolerance);
+        if (first.empty()) first = out;
+        REQUIRE(out == first);
+      }
+    };
+    check(KeyValues::of_floats(keys.data(), values.data(), shape.key_value_heads, d), 1e-5);
+    for (KeyValueFormat format : kFormats) {
+      KeyValueCache cache(format, 1, shape.key_value_heads, d);
+      cache.reserve(positions);
+      cache.store(0, 0, positions, keys.data(), values.data());
+      check(cache.layer(0), 1e-5 + 12 * rounding_of(format));
     }
+  }
+}
+
+TEST_CASE("a cache holds what was stored token by token or at once, rounded, while it grows") {
+  const size_t heads = 3, d = 5, positions = 300, layers = 2, width = heads * d;
+  RandomInputs inputs(5);
+  const std::vector<float> keys = inputs.normal(positions * width), values = inputs.normal(positions * width);
+  for (KeyValueFormat format : kFormats) {
+    KeyValueCache grown(format, layers, heads, d), whole(format, layers, heads, d);
+    CHECK(grown.bytes() == 0);
+    whole.reserve(positions);
+    CHECK(whole.capacity() == 384);
+    const size_t row_bytes = format == KeyValueFormat::f32 ? 4 * d : format == KeyValueFormat::f16 ? 2 * d : d + 4;
+    CHECK(whole.bytes() == layers * 2 * 384 * heads * row_bytes);
+    for (size_t layer = 0; layer < layers; ++layer) {
+      whole.store(layer, 0, positions, layer == 0 ? keys.data() : values.data(), values.data());
+    }
+    for (size_t p = 0; p < positions; ++p) {
+      grown.reserve(p + 1);
+      for (size_t layer = 0; layer < layers; ++layer) {
+        grown.store(layer, p, 1, (layer == 0 ? keys.data() : values.data()) + p * width, values.data() + p * width);
+      }
+    }
+    // One position that is seen alone is given back as it is held.
+    ThreadPool pool(1);
+    const std::vector<float> query(width, 1.0f);
+    for (size_t layer = 0; layer < layers; ++layer) {
+      for (size_t p = 0; p < positions; ++p) {
+        std::vector<float> out(width), same(width);
+        const AttentionShape shape{1, p, heads, heads, d, 1};
+        attention(query.data(), grown.layer(layer), shape, out.data(), pool);
+        attention(query.data(), whole.layer(layer), shape, same.data(), pool);
+        REQUIRE(out == same);
+        for (size_t i = 0; i < width; ++i) {
+          REQUIRE(std::fabs(out[i] - values[p * width + i]) <= 4 * rounding_of(format));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("keys and values that are not finite, or zero, stay so in int8") {
+  ThreadPool pool(1);
+  for (float value : {NAN, INFINITY, 0.0f}) {
+    KeyValueCache cache(KeyValueFormat::int8, 1, 1, 4);
+    cache.reserve(1);
+    const float row[] = {0, value, 0, 0};
+    cache.store(0, 0, 1, row, row);
+    float out[4];
+    attention(row, cache.layer(0), {1, 0, 1, 1, 4, 0}, out, pool);
+    for (float result : out) CHECK((value == 0 ? result == 0 : std::isnan(result)));
   }
 }
 
@@ -70,7 +142,7 @@ TEST_CASE("attention survives scores far beyond the range of the exponential") {
     std::fill_n(keys.begin() + 150 * 4, 4, 100.0f);
     std::fill_n(values.begin() + 150 * 4, 4, 7.0f);
     std::vector<float> out(tokens * 4);
-    attention(query.data(), keys.data(), values.data(), shape, out.data(), pool);
+    attention(query.data(), KeyValues::of_floats(keys.data(), values.data(), 1, 4), shape, out.data(), pool);
     for (float value : out) CHECK(value == doctest::Approx(7.0));
   }
 }
