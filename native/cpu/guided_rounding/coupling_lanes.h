@@ -1,12 +1,13 @@
-// What changes of groups add to the accumulators of other columns: a product with the coupling matrix, for several
-// groups at once, so that accumulators are read and written seldom. In it columns are lanes, not rows: a row then takes
-// part with just the groups that changed in it, in sweeps of coordinate descent one in ten. Every accumulator takes its
-// terms one by one in the order of the groups, so the result depends neither on the batches nor on the instruction set.
+// What changes of groups add to the accumulators of other columns: a product with the coupling matrix. In it columns are
+// lanes, not rows: a row then takes part with just the groups that changed in it, in sweeps of coordinate descent one in
+// ten. Every accumulator takes its terms one by one in the order of the groups, so the result depends neither on the
+// tiles nor on the instruction set.
 //
 // Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "cpu/guided_rounding/dispatch.h"
 #include "cpu/guided_rounding/group_lanes.h"
@@ -14,9 +15,20 @@
 namespace pyramidion {
 namespace {
 
-// With a tile's columns of the coupling matrix they fill half of a first-level cache or all of it.
-constexpr size_t batch_columns = 64;
-constexpr int tile_vectors = 8;
+// Accumulators of a tile, rows x vectors: as many as registers hold beside what they are made of. Where everything
+// changes, a tile's part of the coupling matrix is read again for every four rows and has to fit the first-level cache;
+// where little does, few rows share it, and wide tiles keep both units of multiply-adds busy for a single one.
+#if PYRAMIDION_LANES == 16 || defined(PYRAMIDION_NEON)
+constexpr int dense_vectors = 6, sparse_vectors = 8;
+#else
+constexpr int dense_vectors = 3, sparse_vectors = 4;
+#endif
+constexpr int dense_rows = 4, sparse_rows = 3;
+constexpr size_t dense_columns = 32;
+// Columns of the groups between two products with all others.
+constexpr size_t block_columns = 256;
+
+constexpr int narrower(int vectors) { return vectors == 6 ? 2 : vectors / 2; }
 
 inline Floats load_lanes(const float* from) {
   Floats vector;
@@ -26,124 +38,194 @@ inline Floats load_lanes(const float* from) {
 
 inline void store_lanes(float* to, const Floats& vector) { memcpy(to, &vector, sizeof(vector)); }
 
-// Consecutive groups, of batch_columns columns at most.
-struct Batch {
+// Consecutive groups of a sweep and their columns.
+struct Span {
   const GuidedGroup* groups;
   size_t count, first_group, first_column, columns;
 
   size_t last_column() const { return first_column + columns; }
+
+  // Calls action(Span) with parts of at most `most` columns, at least 32, one after another.
+  template <class Action>
+  void for_each_part(size_t most, const Action& action) const {
+    Span part{groups, 0, first_group, first_column, 0};
+    for (size_t g = 0; g < count; ++g) {
+      const auto d = static_cast<size_t>(groups[g].pyramid.dimension);
+      if (part.columns + d > most) {
+        action(part);
+        part = {groups + g, 0, first_group + g, part.last_column(), 0};
+      }
+      part.columns += d;
+      ++part.count;
+    }
+    action(part);
+  }
 };
 
-template <class Action>
-void for_each_batch(const GuidedGroup* groups, size_t group_count, const Action& action) {
-  const auto dimension = [&](size_t g) { return static_cast<size_t>(groups[g].pyramid.dimension); };
-  size_t column = 0;
-  for (size_t g = 0; g < group_count;) {
-    Batch batch{groups + g, 0, g, column, 0};
-    for (; g < group_count && batch.columns + dimension(g) <= batch_columns; ++g) {
-      batch.columns += dimension(g);
-      ++batch.count;
+inline Span span_of(const GuidedGroup* groups, size_t count) {
+  Span span{groups, count, 0, 0, 0};
+  for (size_t g = 0; g < count; ++g) span.columns += groups[g].pyramid.dimension;
+  return span;
+}
+
+// Changes of a span's columns, `row_count` rows `stride` apart, and for each of its groups the rows in which it changed;
+// null where all did in all rows.
+struct Changes {
+  const float* values;
+  size_t row_count, stride;
+  const std::vector<uint32_t>* rows;
+
+  // Those of a part that starts so many columns and groups later.
+  Changes from(size_t column, size_t group) const {
+    return {values + column, row_count, stride, rows == nullptr ? nullptr : rows + group};
+  }
+};
+
+// What products add to: rows of `stride` floats.
+struct Accumulators {
+  float* values;
+  size_t stride;
+};
+
+// changes, sums: a pointer a row, to its changes of the span's first column and to its sum of `column`.
+template <int rows, int vectors>
+void couple_tile(const Span& span, const float* const* changes, size_t column, float* const* accumulators) {
+  Floats sums[rows][vectors];
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) sums[r][v] = load_lanes(accumulators[r] + v * lanes);
+  }
+  size_t place = 0;
+  for (size_t g = 0; g < span.count; ++g) {
+    const GuidedGroup& group = span.groups[g];
+    const float* coupling = group.coupling + (column - group.first_coupled);
+    for (const size_t end = place + group.pyramid.dimension; place < end; ++place) {
+      Floats row_of_coupling[vectors];
+      for (int v = 0; v < vectors; ++v) row_of_coupling[v] = load_lanes(coupling + v * lanes);
+      for (int r = 0; r < rows; ++r) {
+        const float change = changes[r][place];
+        for (int v = 0; v < vectors; ++v) sums[r][v] = multiply_add(row_of_coupling[v], change, sums[r][v]);
+      }
+      coupling += group.coupling_stride;
     }
-    column += batch.columns;
-    action(batch);
+  }
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) store_lanes(accumulators[r] + v * lanes, sums[r][v]);
   }
 }
 
-// Changes of a batch's columns, row after row, and the set of groups that changed, a bit a group.
-struct BatchChanges {
-  const float* values;
-  size_t stride;
-  const uint32_t* changed;
-};
-constexpr uint32_t all_groups = ~uint32_t{0};
+// The same for any number of rows, row_of(0), row_of(1), ..., `rows` at a time.
+template <int rows, int vectors, class RowOf>
+void couple_tiles(const Span& span, const Changes& changes, size_t row_count, const RowOf& row_of, size_t column,
+                  const Accumulators& accumulators) {
+  size_t first = 0;
+  for (; first + rows <= row_count; first += rows) {
+    const float* from[rows];
+    float* to[rows];
+    for (int r = 0; r < rows; ++r) {
+      const size_t row = row_of(first + r);
+      from[r] = changes.values + row * changes.stride;
+      to[r] = accumulators.values + row * accumulators.stride + column;
+    }
+    couple_tile<rows, vectors>(span, from, column, to);
+  }
+  if constexpr (rows > 1) {
+    const auto rest = [&](size_t r) { return row_of(first + r); };
+    couple_tiles<rows - 1, vectors>(span, changes, row_count - first, rest, column, accumulators);
+  }
+}
 
 template <int vectors>
-void couple_tile(const Batch& batch, uint32_t changed, const float* change, size_t column, float* accumulators) {
-  Floats sums[vectors];
-  for (int v = 0; v < vectors; ++v) sums[v] = load_lanes(accumulators + v * lanes);
-  for (size_t g = 0; g < batch.count; ++g) {
-    const GuidedGroup& group = batch.groups[g];
-    const int d = group.pyramid.dimension;
-    if ((changed >> g & 1) != 0) {
-      const float* coupling = group.coupling + (column - group.first_coupled);
-      for (int i = 0; i < d; ++i) {
-        for (int v = 0; v < vectors; ++v) {
-          sums[v] = multiply_add(load_lanes(coupling + v * lanes), change[i], sums[v]);
-        }
-        coupling += group.coupling_stride;
+void couple_vectors(const Span& span, const Changes& changes, size_t column, const Accumulators& accumulators) {
+  if (changes.rows == nullptr) {
+    const auto row_of = [](size_t r) { return r; };
+    span.for_each_part(dense_columns, [&](const Span& part) {
+      couple_tiles<dense_rows, vectors>(part, changes.from(part.first_column - span.first_column, 0),
+                                        changes.row_count, row_of, column, accumulators);
+    });
+    return;
+  }
+  size_t place = 0;
+  for (size_t g = 0; g < span.count; ++g) {
+    const std::vector<uint32_t>& rows = changes.rows[g];
+    const auto row_of = [&](size_t r) { return rows[r]; };
+    couple_tiles<sparse_rows, vectors>({span.groups + g, 1, 0, 0, 0}, changes.from(place, g), rows.size(), row_of,
+                                       column, accumulators);
+    place += span.groups[g].pyramid.dimension;
+  }
+}
+
+inline void couple_column(const Span& span, const Changes& changes, size_t column, const Accumulators& accumulators) {
+  size_t place = 0;
+  for (size_t g = 0; g < span.count; ++g) {
+    const GuidedGroup& group = span.groups[g];
+    const float* coupling = group.coupling + (column - group.first_coupled);
+    const size_t count = changes.rows == nullptr ? changes.row_count : changes.rows[g].size();
+    for (size_t r = 0; r < count; ++r) {
+      const size_t row = changes.rows == nullptr ? r : changes.rows[g][r];
+      float& sum = accumulators.values[row * accumulators.stride + column];
+      for (int i = 0; i < group.pyramid.dimension; ++i) {
+        sum = __builtin_fmaf(coupling[i * group.coupling_stride], changes.values[row * changes.stride + place + i], sum);
       }
     }
-    change += d;
-  }
-  for (int v = 0; v < vectors; ++v) store_lanes(accumulators + v * lanes, sums[v]);
-}
-
-inline void couple_column(const Batch& batch, uint32_t changed, const float* change, size_t column,
-                          float* accumulator) {
-  for (size_t g = 0; g < batch.count; ++g) {
-    const GuidedGroup& group = batch.groups[g];
-    const int d = group.pyramid.dimension;
-    const float* coupling = group.coupling + (column - group.first_coupled);
-    for (int i = 0; (changed >> g & 1) != 0 && i < d; ++i) {
-      *accumulator = __builtin_fmaf(coupling[i * group.coupling_stride], change[i], *accumulator);
-    }
-    change += d;
+    place += group.pyramid.dimension;
   }
 }
 
-// Of rows x columns accumulators the columns from first to last - 1, which every group of the mask is coupled to.
-void couple_columns(const Batch& batch, const BatchChanges& changes, uint32_t mask, size_t rows, size_t columns,
-                    size_t first, size_t last, float* accumulators) {
-  const auto for_each_row = [&](const auto& couple) {
-    for (size_t row = 0; row < rows; ++row) {
-      const uint32_t changed = mask & (changes.changed == nullptr ? all_groups : changes.changed[row]);
-      if (changed != 0) couple(changed, changes.values + row * changes.stride, accumulators + row * columns + first);
-    }
-  };
-  for (; last - first >= tile_vectors * lanes; first += tile_vectors * lanes) {
-    for_each_row([&](uint32_t changed, const float* change, float* to) {
-      couple_tile<tile_vectors>(batch, changed, change, first, to);
-    });
+// The columns from first to last - 1, which every group is coupled to, in tiles as wide as fit.
+template <int vectors>
+void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
+                    const Accumulators& accumulators) {
+  for (; last - first >= vectors * lanes; first += vectors * lanes) {
+    couple_vectors<vectors>(span, changes, first, accumulators);
   }
-  for (; last - first >= lanes; first += lanes) {
-    for_each_row(
-        [&](uint32_t changed, const float* change, float* to) { couple_tile<1>(batch, changed, change, first, to); });
+  if constexpr (vectors > 1) {
+    couple_columns<narrower(vectors)>(span, changes, first, last, accumulators);
+  } else {
+    for (; first < last; ++first) couple_column(span, changes, first, accumulators);
   }
-  for (; first < last; ++first) {
-    for_each_row(
-        [&](uint32_t changed, const float* change, float* to) { couple_column(batch, changed, change, first, to); });
+}
+
+inline void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
+                           const Accumulators& accumulators) {
+  if (changes.rows == nullptr) {
+    couple_columns<dense_vectors>(span, changes, first, last, accumulators);
+  } else {
+    couple_columns<sparse_vectors>(span, changes, first, last, accumulators);
   }
 }
 
 // The same for what each group is coupled to of these columns: those of all groups together, those of some group by
 // group.
-void couple_range(const Batch& batch, const BatchChanges& changes, size_t rows, size_t columns, size_t first,
-                  size_t last, float* accumulators) {
+inline void couple_range(const Span& span, const Changes& changes, size_t first, size_t last,
+                         const Accumulators& accumulators) {
   const auto begin_of = [&](const GuidedGroup& group) { return std::min(std::max(first, group.first_coupled), last); };
   const auto end_of = [&](const GuidedGroup& group) {
     return std::max(begin_of(group), std::min(last, group.first_coupled + group.coupled_columns));
   };
   size_t common_first = first, common_last = last;
-  for (size_t g = 0; g < batch.count; ++g) {
-    common_first = std::max(common_first, begin_of(batch.groups[g]));
-    common_last = std::min(common_last, end_of(batch.groups[g]));
+  for (size_t g = 0; g < span.count; ++g) {
+    common_first = std::max(common_first, begin_of(span.groups[g]));
+    common_last = std::min(common_last, end_of(span.groups[g]));
   }
   if (common_first >= common_last) common_first = common_last = last;
-  for (size_t g = 0; g < batch.count; ++g) {
-    const size_t begin = begin_of(batch.groups[g]), end = end_of(batch.groups[g]);
+  size_t place = 0;
+  for (size_t g = 0; g < span.count; ++g) {
+    const size_t begin = begin_of(span.groups[g]), end = end_of(span.groups[g]);
+    const auto d = static_cast<size_t>(span.groups[g].pyramid.dimension);
     const auto alone = [&](size_t from, size_t to) {
-      if (from < to) couple_columns(batch, changes, uint32_t{1} << g, rows, columns, from, to, accumulators);
+      if (from < to) couple_columns({span.groups + g, 1, 0, 0, d}, changes.from(place, g), from, to, accumulators);
     };
     alone(begin, std::min(end, common_first));
     alone(std::max(begin, common_last), end);
+    place += d;
   }
-  couple_columns(batch, changes, all_groups, rows, columns, common_first, common_last, accumulators);
+  couple_columns(span, changes, common_first, common_last, accumulators);
 }
 
-void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows, size_t columns,
-                       float* accumulators) {
-  for_each_batch(groups, group_count, [&](const Batch& batch) {
-    couple_range(batch, {changes + batch.first_column, columns, nullptr}, rows, columns, 0, columns, accumulators);
+inline void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows,
+                              size_t columns, float* accumulators) {
+  span_of(groups, group_count).for_each_part(block_columns, [&](const Span& block) {
+    couple_range(block, {changes + block.first_column, rows, columns, nullptr}, 0, columns, {accumulators, columns});
   });
 }
 

@@ -98,16 +98,19 @@ void with_shape(const Pyramid& pyramid, const Action& action) {
   }
 }
 
+// Columns of a batch: groups that are rounded before others hear of it.
+constexpr size_t batch_columns = 64;
+
 // Rounds the groups of a batch one after another, each for `lanes` rows from `row` on, and passes changes on inside the
-// batch. values: changes, batch_columns of every row; masks: the groups that changed, one a row.
-void round_batch(const Batch& batch, size_t group_count, size_t row, int moves, bool start, const GuidedRows& rows,
-                 float* values, uint32_t* masks) {
+// batch. values: changes of the batch's columns, a row every `stride` floats; changed_rows: for each group of the batch,
+// where rows are appended.
+void round_batch(const Span& batch, size_t group_count, size_t row, int moves, bool start, const GuidedRows& rows,
+                 float* values, size_t stride, std::vector<uint32_t>* changed_rows) {
   Floats sums[batch_columns];
   float* accumulators = rows.accumulators + row * rows.columns + batch.first_column;
   for (size_t column = 0; column < batch.columns; ++column) {
     for (int lane = 0; lane < lanes; ++lane) sums[column][lane] = accumulators[lane * rows.columns + column];
   }
-  for (int lane = 0; lane < lanes; ++lane) masks[lane] = 0;
 
   size_t column = 0;
   for (size_t g = 0; g < batch.count; ++g) {
@@ -130,8 +133,9 @@ void round_batch(const Batch& batch, size_t group_count, size_t row, int moves, 
           sums[to - batch.first_column] = sum;
         }
         for (int lane = 0; lane < lanes; ++lane) {
-          masks[lane] |= static_cast<uint32_t>(changed[lane] & 1) << g;
-          for (int i = 0; i < d; ++i) values[lane * batch_columns + column + i] = change[i][lane];
+          if (changed[lane] == 0) continue;
+          changed_rows[g].push_back(static_cast<uint32_t>(row + lane));
+          for (int i = 0; i < d; ++i) values[(row + lane) * stride + column + i] = change[i][lane];
         }
       }
       column += d;
@@ -143,15 +147,23 @@ void round_batch(const Batch& batch, size_t group_count, size_t row, int moves, 
 }
 
 void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows) {
-  std::vector<float> values(rows.count * batch_columns);
-  std::vector<uint32_t> masks(rows.count);
-  for_each_batch(groups, group_count, [&](const Batch& batch) {
-    for (size_t row = 0; row < rows.count; row += lanes) {
-      round_batch(batch, group_count, row, moves, start, rows, values.data() + row * batch_columns, masks.data() + row);
-    }
-    const BatchChanges changes{values.data(), batch_columns, masks.data()};
-    couple_range(batch, changes, rows.count, rows.columns, 0, batch.first_column, rows.accumulators);
-    couple_range(batch, changes, rows.count, rows.columns, batch.last_column(), rows.columns, rows.accumulators);
+  std::vector<float> values(rows.count * block_columns);
+  std::vector<std::vector<uint32_t>> changed_rows(block_columns / 2);
+  const Accumulators accumulators{rows.accumulators, rows.columns};
+  span_of(groups, group_count).for_each_part(block_columns, [&](const Span& block) {
+    for (std::vector<uint32_t>& changed : changed_rows) changed.clear();
+    const Changes changes{values.data(), rows.count, block_columns, start ? nullptr : changed_rows.data()};
+    block.for_each_part(batch_columns, [&](const Span& batch) {
+      const size_t column = batch.first_column - block.first_column, group = batch.first_group - block.first_group;
+      for (size_t row = 0; row < rows.count; row += lanes) {
+        round_batch(batch, group_count, row, moves, start, rows, values.data() + column, block_columns,
+                    changed_rows.data() + group);
+      }
+      couple_range(batch, changes.from(column, group), block.first_column, batch.first_column, accumulators);
+      couple_range(batch, changes.from(column, group), batch.last_column(), block.last_column(), accumulators);
+    });
+    couple_range(block, changes, 0, block.first_column, accumulators);
+    couple_range(block, changes, block.last_column(), rows.columns, accumulators);
   });
 }
 
