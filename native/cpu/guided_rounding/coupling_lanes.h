@@ -30,14 +30,6 @@ constexpr size_t block_columns = 256;
 
 constexpr int narrower(int vectors) { return vectors == 6 ? 2 : vectors / 2; }
 
-inline Floats load_lanes(const float* from) {
-  Floats vector;
-  memcpy(&vector, from, sizeof(vector));
-  return vector;
-}
-
-inline void store_lanes(float* to, const Floats& vector) { memcpy(to, &vector, sizeof(vector)); }
-
 // Consecutive groups of a sweep and their columns.
 struct Span {
   const GuidedGroup* groups;

@@ -17,6 +17,27 @@
 namespace pyramidion {
 namespace {
 
+typedef int16_t Shorts __attribute__((vector_size(2 * lanes)));
+
+inline Floats load_lanes(const float* from) {
+  Floats vector;
+  memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+inline void store_lanes(float* to, const Floats& vector) { memcpy(to, &vector, sizeof(vector)); }
+
+inline Integers load_shorts(const int16_t* from) {
+  Shorts vector;
+  memcpy(&vector, from, sizeof(vector));
+  return __builtin_convertvector(vector, Integers);
+}
+
+inline void store_shorts(int16_t* to, const Integers& vector) {
+  const Shorts narrow = __builtin_convertvector(vector, Shorts);
+  memcpy(to, &narrow, sizeof(narrow));
+}
+
 // a * b + c, rounded once on every instruction set: where the portable one has no instruction for it, at the cost of a
 // call a lane. Most of the time goes into sums of such products.
 inline Floats multiply_add(const Floats& a, float b, const Floats& c) {
@@ -30,6 +51,15 @@ inline Floats multiply_add(const Floats& a, float b, const Floats& c) {
   Floats sum;
   for (int lane = 0; lane < lanes; ++lane) sum[lane] = __builtin_fmaf(a[lane], b, c[lane]);
   return sum;
+#endif
+}
+
+// The same where a * b is exact, so that it does not matter how often it is rounded.
+inline Floats add_exact_product(const Floats& a, float b, const Floats& c) {
+#if PYRAMIDION_LANES > 4 || defined(PYRAMIDION_NEON)
+  return multiply_add(a, b, c);
+#else
+  return a * b + c;
 #endif
 }
 
@@ -63,22 +93,43 @@ template <int D, Lattice L>
 struct GuidedLanes {
   static constexpr float unit_of_points = L == Lattice::barnes_wall ? 2 : 1;
 
-  const GuidedGroup& group;
+  const GuidedGroup* group;
   Floats scale;
   Floats Mw[D], p[D], Mp[D];
   Floats wMp, pMp, n, level, multiplier, cost;
   Integers level_index;
 
   // w: the values to come close to.
-  GuidedLanes(const GuidedGroup& of, const Floats* w, const Floats& row_scale) : group(of), scale(row_scale) {
+  void aim_at(const GuidedGroup& of, const Floats* w, const Floats& row_scale) {
+    group = &of;
+    scale = row_scale;
     multiply_metric(w, Mw);
+  }
+
+  // One lane becomes that of another, of the same group.
+  void copy_lane(int lane, const GuidedLanes& other, int from) {
+    group = other.group;
+    const auto copy = [=](auto& to, const auto& of) { to[lane] = of[from]; };
+    for (int i = 0; i < D; ++i) {
+      copy(Mw[i], other.Mw[i]);
+      copy(p[i], other.p[i]);
+      copy(Mp[i], other.Mp[i]);
+    }
+    copy(scale, other.scale);
+    copy(wMp, other.wMp);
+    copy(pMp, other.pMp);
+    copy(n, other.n);
+    copy(level, other.level);
+    copy(multiplier, other.multiplier);
+    copy(cost, other.cost);
+    copy(level_index, other.level_index);
   }
 
   void start_at_search(const Floats* w) {
     if constexpr (L == Lattice::barnes_wall) {
       start_at_best_word(w);
     } else {
-      search_integer<D>(w, group.pyramid.pulses, p);
+      search_integer<D>(w, group->pyramid.pulses, p);
       multiply_metric(p, Mp);
       price();
     }
@@ -86,9 +137,7 @@ struct GuidedLanes {
 
   // points: D x lanes.
   void start_at(const int16_t* points) {
-    for (int i = 0; i < D; ++i) {
-      for (int lane = 0; lane < lanes; ++lane) p[i][lane] = points[i * lanes + lane] / unit_of_points;
-    }
+    for (int i = 0; i < D; ++i) p[i] = __builtin_convertvector(load_shorts(points + i * lanes), Floats) / unit_of_points;
     multiply_metric(p, Mp);
     price();
   }
@@ -96,7 +145,7 @@ struct GuidedLanes {
   void multiply_metric(const Floats* v, Floats* product) const {
     for (int i = 0; i < D; ++i) {
       Floats sum = {};
-      for (int j = 0; j < D; ++j) sum = multiply_add(v[j], group.metric[i * D + j], sum);
+      for (int j = 0; j < D; ++j) sum = multiply_add(v[j], group->metric[i * D + j], sum);
       product[i] = sum;
     }
   }
@@ -112,11 +161,11 @@ struct GuidedLanes {
     const Floats unit = scale * inverse_square_root(n);
     // wMp / pMp / unit > (a + b) / 2, without the divisions.
     const Floats wanted = 2 * wMp, per_level = pMp * unit;
-    level = Floats{} + group.levels[0];
+    level = Floats{} + group->levels[0];
     level_index = Integers{};
-    for (size_t l = 1; l < group.level_count; ++l) {
-      const Integers above = wanted > per_level * (group.levels[l - 1] + group.levels[l]);
-      level = above ? Floats{} + group.levels[l] : level;
+    for (size_t l = 1; l < group->level_count; ++l) {
+      const Integers above = wanted > per_level * (group->levels[l - 1] + group->levels[l]);
+      level = above ? Floats{} + group->levels[l] : level;
       level_index = above ? Integers{} + static_cast<int32_t>(l) : level_index;
     }
     multiplier = level * unit;
@@ -127,64 +176,116 @@ struct GuidedLanes {
   // what couples coordinates: coordinate i would like to be at y_i, at the price of M_ii times the square of its
   // distance.
   void try_other_words() {
-    const float most = static_cast<float>(group.pyramid.pulses) / 2;
+    const float most = static_cast<float>(group->pyramid.pulses) / 2;
     Floats y[D];
     float weights[D];
     for (int i = 0; i < D; ++i) {
-      weights[i] = group.metric[i * D + i];
+      weights[i] = group->metric[i * D + i];
       y[i] = p[i] + (Mw[i] - multiplier * Mp[i]) / (multiplier * weights[i]);
       // Also where the level is zero and y no number.
       y[i] = y[i] < most ? y[i] : Floats{} + most;
       y[i] = y[i] > -most ? y[i] : Floats{} - most;
     }
-    BarnesWallGroups groups(y, weights, group.pyramid.pulses);
+    BarnesWallGroups groups(y, weights, group->pyramid.pulses);
     for (int candidate = 0; candidate < other_words; ++candidate) try_candidate(groups.next(), y);
   }
 
   // Takes a pulse from one coordinate and gives it to another, in every lane of the mask where that helps; returns
   // those.
   Integers move_best_pulse(const Integers& mask) {
-    Floats to_sign[D], to_w[D], to_p[D], to_n[D];
+    Receivers to;
     for (int j = 0; j < D; ++j) {
       const Floats downhill = p[j] == 0 ? Mw[j] - multiplier * Mp[j] : p[j];
-      to_sign[j] = downhill < 0 ? Floats{} - 1 : Floats{} + 1;
-      to_w[j] = to_sign[j] * Mw[j];
-      to_p[j] = 2 * to_sign[j] * Mp[j] + group.metric[j * D + j];
-      to_n[j] = 1 + 2 * to_sign[j] * p[j];
+      to.sign[j] = downhill < 0 ? Floats{} - 1 : Floats{} + 1;
+      to.twice_w[j] = 2 * (to.sign[j] * Mw[j]);
+      to.p[j] = 2 * to.sign[j] * Mp[j] + group->metric[j * D + j];
+      to.n[j] = 1 + 2 * to.sign[j] * p[j];
     }
     const Floats per_n = 1 / n;
     Floats best = {};
     Integers best_move = Integers{} - 1;
-    for (int i = 0; i < D; ++i) {
-      const Integers movable = mask & (p[i] * p[i] >= 1);
-      if (!any(movable)) continue;
-      const Floats sign = p[i] > 0 ? Floats{} - 1 : Floats{} + 1;
-      const Floats from_w = wMp + sign * Mw[i];
-      const Floats from_p = pMp + 2 * sign * Mp[i] + group.metric[i * D + i];
-      const Floats from_n = 1 + 2 * sign * p[i];
-      const Floats twice = 2 * sign;
-      for (int j = 0; j < D; ++j) {
-        if (j == i) continue;
-        const Floats moved_w = from_w + to_w[j];
-        const Floats moved_p = from_p + to_p[j] + twice * to_sign[j] * group.metric[i * D + j];
-        consider(moved_w, moved_p, (from_n + to_n[j]) * per_n, i * D + j, movable, best, best_move);
+    const auto take = [&](const Donor& donor) {
+      const Integers better = donor.best > best;
+      best = better ? donor.best : best;
+      best_move = better ? donor.best_move : best_move;
+    };
+    // Two coordinates at a time give, because comparisons with the best move so far wait for each other.
+    for (int i = 0; i < D; i += 2) {
+      const Integers movable = mask & (p[i] * p[i] >= 1), movable_next = mask & (p[i + 1] * p[i + 1] >= 1);
+      if (!any(movable | movable_next)) continue;
+      Donor one(*this, i, movable), two(*this, i + 1, movable_next);
+      for (int j = 0; j < i; ++j) {
+        one.consider_move(*this, to, j, per_n);
+        two.consider_move(*this, to, j, per_n);
       }
-      // The last pulse of a coordinate may also change its sign.
-      const Integers flippable = movable & (p[i] * p[i] == 1);
-      if (any(flippable)) {
-        const Floats moved_p = pMp + 4 * (sign * Mp[i] + group.metric[i * D + i]);
-        consider(wMp + twice * Mw[i], moved_p, Floats{}, i * D + i, flippable, best, best_move);
+      one.consider_move(*this, to, i + 1, per_n);
+      two.consider_move(*this, to, i, per_n);
+      for (int j = i + 2; j < D; ++j) {
+        one.consider_move(*this, to, j, per_n);
+        two.consider_move(*this, to, j, per_n);
       }
+      one.consider_flip(*this);
+      two.consider_flip(*this);
+      take(one);
+      take(two);
     }
-    return accept(best_move, to_sign);
+    return accept(best_move, to.sign);
   }
 
  private:
+  // What one pulse more at a coordinate, away from zero or downhill, adds to wMp (twice), pMp and n.
+  struct Receivers {
+    Floats sign[D], twice_w[D], p[D], n[D];
+  };
+
+  // A coordinate that loses a pulse, and the best of the moves that begin so.
+  struct Donor {
+    int i;
+    const float* metric;
+    Floats sign, twice_sign, twice_w, p, n, cost, best = {};
+    Integers best_move = Integers{} - 1;
+
+    // Where nothing may move the cost is so low that no move lowers it.
+    Donor(const GuidedLanes& at, int coordinate, const Integers& movable)
+        : i(coordinate), metric(at.group->metric + coordinate * D) {
+      sign = at.p[i] > 0 ? Floats{} - 1 : Floats{} + 1;
+      twice_sign = 2 * sign;
+      twice_w = 2 * (at.wMp + sign * at.Mw[i]);
+      p = at.pMp + twice_sign * at.Mp[i] + metric[i];
+      n = 1 + twice_sign * at.p[i];
+      cost = movable ? at.cost : Floats{} - __builtin_inff();
+    }
+
+    void consider_move(const GuidedLanes& at, const Receivers& to, int j, const Floats& per_n) {
+      const Floats moved_p = add_exact_product(twice_sign * to.sign[j], metric[j], p + to.p[j]);
+      consider(at, twice_w + to.twice_w[j], moved_p, (n + to.n[j]) * per_n, j);
+    }
+
+    // The last pulse of a coordinate may also change its sign.
+    void consider_flip(const GuidedLanes& at) {
+      const Integers flippable = at.p[i] * at.p[i] == 1;
+      if (!any(flippable)) return;
+      cost = flippable ? cost : Floats{} - __builtin_inff();
+      const Floats moved_p = at.pMp + 4 * (sign * at.Mp[i] + metric[i]);
+      consider(at, 2 * (at.wMp + twice_sign * at.Mw[i]), moved_p, Floats{}, i);
+    }
+
+    // Prices a move with the level kept and 1 / ||p|| to second order in the relative change of n; accept() is exact.
+    void consider(const GuidedLanes& at, const Floats& twice_moved_w, const Floats& moved_p, const Floats& change,
+                  int j) {
+      const Floats m = at.multiplier * (1 + change * (0.375f * change - 0.5f));
+      const Floats gain = cost - m * (m * moved_p - twice_moved_w);
+      const Integers better = gain > best;
+      best = better ? gain : best;
+      best_move = better ? Integers{} + (i * D + j) : best_move;
+    }
+  };
+
   // Of the words that the Euclidean search prefers, the one whose point costs least.
   void start_at_best_word(const Floats* w) {
     Floats y[D];
-    scale_to_barnes_wall(w, group.pyramid.pulses, y);
-    BarnesWallGroups groups(y, equal_weights, group.pyramid.pulses);
+    scale_to_barnes_wall(w, group->pyramid.pulses, y);
+    BarnesWallGroups groups(y, equal_weights, group->pyramid.pulses);
     start_at(groups.next(), y);
     for (int candidate = 1; candidate < barnes_wall_candidates; ++candidate) try_candidate(groups.next(), y);
   }
@@ -201,16 +302,6 @@ struct GuidedLanes {
     keep(cost < before.cost, before);
   }
 
-  // Prices a move with the level kept and 1 / ||p|| to second order in the relative change of n; accept() is exact.
-  void consider(const Floats& moved_w, const Floats& moved_p, const Floats& change, int move, const Integers& allowed,
-                Floats& best, Integers& best_move) const {
-    const Floats m = multiplier * (1 + change * (0.375f * change - 0.5f));
-    const Floats gain = cost - m * (m * moved_p - 2 * moved_w);
-    const Integers better = allowed & (gain > best);
-    best = better ? gain : best;
-    best_move = better ? Integers{} + move : best_move;
-  }
-
   Integers accept(const Integers& move, const Floats* to_sign) {
     const Integers tried = move >= 0, from = move / D, to = move & (D - 1);
     if (!any(tried)) return tried;
@@ -221,7 +312,7 @@ struct GuidedLanes {
       step += tried & (to == i) ? (from == i ? sign : to_sign[i]) : Floats{};
       if (!any(step != 0)) continue;
       p[i] += step;
-      for (int k = 0; k < D; ++k) Mp[k] += step * group.metric[i * D + k];
+      for (int k = 0; k < D; ++k) Mp[k] += step * group->metric[i * D + k];
     }
     price();
     const Integers kept = tried & (cost < before.cost - move_gain * (before.cost < 0 ? -before.cost : before.cost));

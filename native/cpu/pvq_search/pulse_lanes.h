@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if PYRAMIDION_LANES > 4
+#include <immintrin.h>
+#endif
+
 namespace pyramidion {
 namespace {
 
@@ -22,10 +26,16 @@ constexpr float swap_gain = 1e-5f;
 constexpr int max_swaps = 64;
 
 inline bool any(const Integers& mask) {
+#if PYRAMIDION_LANES == 16
+  return _mm512_test_epi32_mask(__m512i(mask), __m512i(mask)) != 0;
+#elif PYRAMIDION_LANES == 8
+  return _mm256_testz_si256(__m256i(mask), __m256i(mask)) == 0;
+#else
   int64_t words[lanes / 2], all = 0;
   memcpy(words, &mask, sizeof(words));
   for (int64_t word : words) all |= word;
   return all != 0;
+#endif
 }
 
 template <int D>
