@@ -35,19 +35,21 @@ GuidedPlan::Band::Band(const GuidedPlan& plan, const GuidedSweeps& sweeps, size_
       sweeps_(sweeps),
       lanes_(sweeps.lanes()),
       columns_(plan.columns_),
+      stride_(plan.stride_),
       count_((rows + lanes_ - 1) / lanes_ * lanes_),
       targets_(count_ * columns_),
       differences_(count_ * columns_),
       scales_(count_, 1.0f),
       points_(count_ * columns_),
       levels_(count_ * plan.groups_.size()),
-      weights_(count_ * columns_),
-      weights_R_(count_ * columns_),
-      differences_R_(count_ * columns_),
-      differences_H_(count_ * columns_),
+      weights_(count_ * stride_),
+      weights_R_(count_ * stride_),
+      differences_R_(count_ * stride_),
+      differences_H_(count_ * stride_),
       energies_(count_),
       empty_(count_, true) {
-  for (AlignedBuffer<float>* buffer : {&weights_, &differences_}) std::fill_n(buffer->data(), count_ * columns_, 0.0f);
+  std::fill_n(weights_.data(), count_ * stride_, 0.0f);
+  std::fill_n(differences_.data(), count_ * columns_, 0.0f);
 }
 
 void GuidedPlan::Band::load(size_t row, const float* values) {
@@ -59,7 +61,7 @@ void GuidedPlan::Band::load(size_t row, const float* values) {
   empty_[row] = !(scale > 0);
   if (empty_[row]) return;
   scales_[row] = scale;
-  float* weights = weights_.data() + row * columns_;
+  float* weights = weights_.data() + row * stride_;
   for (const Group& group : plan_.groups_) {
     const size_t d = plan_.layout_->codes[group.segment].dimension;
     weights = std::copy_n(row_.data() + group.first_column, group.columns, weights);
@@ -70,28 +72,28 @@ void GuidedPlan::Band::load(size_t row, const float* values) {
 
 void GuidedPlan::Band::shift_target(size_t row, const float* shift) {
   if (empty_[row]) return;
-  for (size_t i = 0; i < columns_; ++i) weights_[row * columns_ + i] += shift[i];
+  for (size_t i = 0; i < columns_; ++i) weights_[row * stride_ + i] += shift[i];
 }
 
 void GuidedPlan::Band::round() {
   for (size_t row = 0; row < count_; row += lanes_) {
     for (size_t column = 0; column < columns_; ++column) {
       for (size_t lane = 0; lane < lanes_; ++lane) {
-        targets_[place(row + lane, column)] = weights_[(row + lane) * columns_ + column];
+        targets_[place(row + lane, column)] = weights_[(row + lane) * stride_ + column];
       }
     }
   }
   const GuidedOptions& options = plan_.options_;
-  std::fill_n(differences_R_.data(), count_ * columns_, 0.0f);
+  std::fill_n(differences_R_.data(), count_ * stride_, 0.0f);
   sweeps_.sweep(options.feedback ? plan_.feedback_ : plan_.independent_, options.moves, true, rows(differences_R_));
   if (!options.feedback) {
-    for (size_t row = 0; row < count_; ++row) read_difference(row, differences_H_.data() + row * columns_);
+    for (size_t row = 0; row < count_; ++row) read_difference(row, differences_H_.data() + row * stride_);
     accumulate(plan_.feedback_, differences_H_, differences_R_);
   }
   refit_after_feedback();
   if (options.sweeps == 0) return;
   // d H = (d R) R'
-  std::fill_n(differences_H_.data(), count_ * columns_, 0.0f);
+  std::fill_n(differences_H_.data(), count_ * stride_, 0.0f);
   accumulate(plan_.before_, differences_R_, differences_H_);
   accumulate(plan_.own_, differences_R_, differences_H_);
   for (int sweep = 0; sweep < options.sweeps; ++sweep) {
@@ -101,13 +103,13 @@ void GuidedPlan::Band::round() {
 }
 
 GuidedRows GuidedPlan::Band::rows(AlignedBuffer<float>& accumulators) {
-  return {count_,         columns_,       targets_.data(), differences_.data(), accumulators.data(),
+  return {count_,         columns_,       stride_,       targets_.data(), differences_.data(), accumulators.data(),
           scales_.data(), points_.data(), levels_.data()};
 }
 
 void GuidedPlan::Band::accumulate(const std::vector<GuidedGroup>& groups, const AlignedBuffer<float>& changes,
                                   AlignedBuffer<float>& accumulators) const {
-  sweeps_.accumulate(groups, changes.data(), count_, columns_, accumulators.data());
+  sweeps_.accumulate(groups, changes.data(), count_, columns_, stride_, accumulators.data());
 }
 
 // The scale of least error for the points and levels at hand: with q = s v, d = w - q, it is  s (1 + q H d' / q H q').
@@ -122,12 +124,12 @@ float GuidedPlan::Band::refit_scale(size_t row, double linear, double square) {
 
 // With H = R R', q H d' = (q R)(d R)'.
 void GuidedPlan::Band::refit_after_feedback() {
-  std::fill_n(weights_R_.data(), count_ * columns_, 0.0f);
+  std::fill_n(weights_R_.data(), count_ * stride_, 0.0f);
   accumulate(plan_.feedback_, weights_, weights_R_);
   std::vector<float> changes(count_);
   for (size_t row = 0; row < count_; ++row) {
-    const float* weights = weights_R_.data() + row * columns_;
-    float* differences = differences_R_.data() + row * columns_;
+    const float* weights = weights_R_.data() + row * stride_;
+    float* differences = differences_R_.data() + row * stride_;
     LaneSum linear, square, energy;
     for (size_t i = 0; i < columns_; ++i) {
       const double w = weights[i], d = differences[i], q = w - d;
@@ -150,8 +152,8 @@ void GuidedPlan::Band::refit_after_descent() {
     for (size_t row = 0; row < count_; ++row) {
       double w = 0, d = 0;
       for (size_t i = first; i < last; ++i) {
-        const double product = differences_H_[row * columns_ + i];
-        w += product * weights_[row * columns_ + i];
+        const double product = differences_H_[row * stride_ + i];
+        w += product * weights_[row * stride_ + i];
         d += product * differences_[place(row, i)];
       }
       weights[row] += w;

@@ -41,13 +41,13 @@ class GuidedPlan::Band {
 
   const GuidedPlan& plan_;
   const GuidedSweeps& sweeps_;
-  size_t lanes_, columns_, count_;
+  size_t lanes_, columns_, stride_, count_;
   // As GuidedRows has them.
   AlignedBuffer<float> targets_, differences_;
   std::vector<float> scales_;
   std::vector<int16_t> points_;
   std::vector<uint16_t> levels_;
-  // Row after row: w, w R, d R and d H.
+  // Row by row, stride_ apart: w, w R, d R and d H.
   AlignedBuffer<float> weights_, weights_R_, differences_R_, differences_H_;
   // w H w' of each row.
   std::vector<double> energies_;

@@ -14,7 +14,7 @@ class GuidedSweeps {
   virtual size_t lanes() const = 0;
   virtual void sweep(const std::vector<GuidedGroup>& groups, int moves, bool start, const GuidedRows& rows) const = 0;
   virtual void accumulate(const std::vector<GuidedGroup>& groups, const float* changes, size_t rows, size_t columns,
-                          float* accumulators) const = 0;
+                          size_t stride, float* accumulators) const = 0;
 };
 
 // By a kernel of the processor.
@@ -27,8 +27,8 @@ class KernelSweeps : public GuidedSweeps {
     kernel_.sweep(groups.data(), groups.size(), moves, start, rows);
   }
   void accumulate(const std::vector<GuidedGroup>& groups, const float* changes, size_t rows, size_t columns,
-                  float* accumulators) const override {
-    kernel_.accumulate(groups.data(), groups.size(), changes, rows, columns, accumulators);
+                  size_t stride, float* accumulators) const override {
+    kernel_.accumulate(groups.data(), groups.size(), changes, rows, columns, stride, accumulators);
   }
 
  private:

@@ -1,7 +1,7 @@
-// What changes of groups add to the accumulators of other columns: a product with the coupling matrix. In it columns are
-// lanes, not rows: a row then takes part with just the groups that changed in it, in sweeps of coordinate descent one in
-// ten. Every accumulator takes its terms one by one in the order of the groups, so the result depends neither on the
-// tiles nor on the instruction set.
+// What changes of groups add to the accumulators of other columns: a product with the coupling matrix. In it columns
+// are lanes, not rows: a row then takes part with just the groups that changed in it, in sweeps of coordinate descent
+// one in ten. Every accumulator takes its terms one by one in the order of the groups, so the result depends neither on
+// the tiles nor on the instruction set.
 //
 // Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
 #pragma once
@@ -60,8 +60,8 @@ inline Span span_of(const GuidedGroup* groups, size_t count) {
   return span;
 }
 
-// Changes of a span's columns, `row_count` rows `stride` apart, and for each of its groups the rows in which it changed;
-// null where all did in all rows.
+// Changes of a span's columns, `row_count` rows `stride` apart, and for each of its groups the rows in which it
+// changed; null where all did in all rows.
 struct Changes {
   const float* values;
   size_t row_count, stride;
@@ -131,8 +131,8 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
   if (changes.rows == nullptr) {
     const auto row_of = [](size_t r) { return r; };
     span.for_each_part(dense_columns, [&](const Span& part) {
-      couple_tiles<dense_rows, vectors>(part, changes.from(part.first_column - span.first_column, 0),
-                                        changes.row_count, row_of, column, accumulators);
+      couple_tiles<dense_rows, vectors>(part, changes.from(part.first_column - span.first_column, 0), changes.row_count,
+                                        row_of, column, accumulators);
     });
     return;
   }
@@ -156,7 +156,8 @@ inline void couple_column(const Span& span, const Changes& changes, size_t colum
       const size_t row = changes.rows == nullptr ? r : changes.rows[g][r];
       float& sum = accumulators.values[row * accumulators.stride + column];
       for (int i = 0; i < group.pyramid.dimension; ++i) {
-        sum = __builtin_fmaf(coupling[i * group.coupling_stride], changes.values[row * changes.stride + place + i], sum);
+        sum =
+            __builtin_fmaf(coupling[i * group.coupling_stride], changes.values[row * changes.stride + place + i], sum);
       }
     }
     place += group.pyramid.dimension;
@@ -215,9 +216,9 @@ inline void couple_range(const Span& span, const Changes& changes, size_t first,
 }
 
 inline void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows,
-                              size_t columns, float* accumulators) {
+                              size_t columns, size_t stride, float* accumulators) {
   span_of(groups, group_count).for_each_part(block_columns, [&](const Span& block) {
-    couple_range(block, {changes + block.first_column, rows, columns, nullptr}, 0, columns, {accumulators, columns});
+    couple_range(block, {changes + block.first_column, rows, stride, nullptr}, 0, columns, {accumulators, stride});
   });
 }
 

@@ -35,14 +35,15 @@ struct GuidedGroup {
 };
 
 // The state of `count` rows, a multiple of `lanes`. What is searched is stored a vector's rows after another, each
-// column after column (or group after group) with a row a lane; what products add to is stored row after row.
+// column after column (or group after group) with a row a lane; what products add to is stored row by row, a row every
+// `stride` floats.
 struct GuidedRows {
-  size_t count, columns;
+  size_t count, columns, stride;
   // columns x lanes for every `lanes` rows.
   const float* targets;
   // d = w - q, zero before the first sweep; as targets.
   float* differences;
-  // count x columns.
+  // count x columns, in rows.
   float* accumulators;
   // One a row, > 0.
   const float* scales;
@@ -57,9 +58,10 @@ struct GuidedKernel {
   // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group at the Euclidean
   // search's point; otherwise at the point it has, and where that stays, so do the differences.
   void (*sweep)(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows);
-  // Adds what changes, rows x columns, contribute to accumulators, rows x columns; rows: any number.
+  // Adds what changes, rows x columns, contribute to accumulators, rows x columns, rows of both `stride` floats apart;
+  // rows: any number.
   void (*accumulate)(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows, size_t columns,
-                     float* accumulators);
+                     size_t stride, float* accumulators);
 };
 
 // Best first; the last one runs everywhere.

@@ -137,7 +137,8 @@ struct GuidedLanes {
 
   // points: D x lanes.
   void start_at(const int16_t* points) {
-    for (int i = 0; i < D; ++i) p[i] = __builtin_convertvector(load_shorts(points + i * lanes), Floats) / unit_of_points;
+    for (int i = 0; i < D; ++i)
+      p[i] = __builtin_convertvector(load_shorts(points + i * lanes), Floats) / unit_of_points;
     multiply_metric(p, Mp);
     price();
   }

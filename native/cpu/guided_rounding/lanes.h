@@ -45,8 +45,8 @@ struct GroupState {
   uint16_t* levels;
 };
 
-// Moves pulses in all of them until no lane gains or `moves` are done. Lanes that are done leave, and what is left closes
-// up: most lanes are done at once, few take many moves.
+// Moves pulses in all of them until no lane gains or `moves` are done. Lanes that are done leave, and what is left
+// closes up: most lanes are done at once, few take many moves.
 template <int D, Lattice L>
 void move_pulses(GuidedLanes<D, L>* search, int count, int moves) {
   GuidedLanes<D, L> moving[most_vectors];
@@ -124,7 +124,8 @@ void round_group(const GuidedGroup& group, int moves, bool start, const GroupSta
     const GroupState& state = states[v];
     Floats aim[D];
     multiply<D>(state.accumulators, group.inverse, aim);
-    for (int i = 0; i < D; ++i) aim[i] += load_lanes(state.targets + i * lanes) - load_lanes(state.differences + i * lanes);
+    for (int i = 0; i < D; ++i)
+      aim[i] += load_lanes(state.targets + i * lanes) - load_lanes(state.differences + i * lanes);
     search[v].aim_at(group, aim, state.scales);
     if (start) {
       search[v].start_at_search(aim);
@@ -181,14 +182,14 @@ inline void store_sums(Floats* sums, size_t columns, size_t stride, float* rows)
 }
 
 // Rounds the groups of a batch one after another, each for `count` vectors of rows from `row` on, and passes changes on
-// inside the batch. values: changes of the batch's columns, a row every `stride` floats; changed_rows: for each group of
-// the batch, where rows are appended.
+// inside the batch. values: changes of the batch's columns, a row every `stride` floats; changed_rows: for each group
+// of the batch, where rows are appended.
 void round_batch(const Span& batch, size_t group_count, size_t row, int count, int moves, bool start,
                  const GuidedRows& rows, float* values, size_t stride, std::vector<uint32_t>* changed_rows) {
   Floats sums[most_vectors][batch_columns];
-  float* accumulators = rows.accumulators + row * rows.columns + batch.first_column;
+  float* accumulators = rows.accumulators + row * rows.stride + batch.first_column;
   for (int v = 0; v < count; ++v) {
-    load_sums(accumulators + v * lanes * rows.columns, rows.columns, batch.columns, sums[v]);
+    load_sums(accumulators + v * lanes * rows.stride, rows.stride, batch.columns, sums[v]);
   }
 
   size_t column = 0;
@@ -199,8 +200,9 @@ void round_batch(const Span& batch, size_t group_count, size_t row, int count, i
       GroupState states[most_vectors];
       for (int v = 0; v < count; ++v) {
         const size_t first = row + v * lanes, place = first * rows.columns + (batch.first_column + column) * lanes;
-        states[v] = {rows.targets + place, rows.differences + place, sums[v] + column, load_lanes(rows.scales + first),
-                     rows.points + place, rows.levels + first * group_count + (batch.first_group + g) * lanes};
+        states[v] = {rows.targets + place, rows.differences + place,
+                     sums[v] + column,     load_lanes(rows.scales + first),
+                     rows.points + place,  rows.levels + first * group_count + (batch.first_group + g) * lanes};
       }
       GuidedLanes<d, shape.lattice> search[most_vectors];
       round_group(group, moves, start, states, count, search);
@@ -226,14 +228,14 @@ void round_batch(const Span& batch, size_t group_count, size_t row, int count, i
     });
   }
   for (int v = 0; v < count; ++v) {
-    store_sums(sums[v], batch.columns, rows.columns, accumulators + v * lanes * rows.columns);
+    store_sums(sums[v], batch.columns, rows.stride, accumulators + v * lanes * rows.stride);
   }
 }
 
 void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows) {
   std::vector<float> values(rows.count * block_columns);
   std::vector<std::vector<uint32_t>> changed_rows(block_columns / 2);
-  const Accumulators accumulators{rows.accumulators, rows.columns};
+  const Accumulators accumulators{rows.accumulators, rows.stride};
   span_of(groups, group_count).for_each_part(block_columns, [&](const Span& block) {
     for (std::vector<uint32_t>& changed : changed_rows) changed.clear();
     const Changes changes{values.data(), rows.count, block_columns, start ? nullptr : changed_rows.data()};

@@ -10,8 +10,8 @@
 namespace pyramidion {
 namespace {
 
-// Of every two blocks of span x span on the diagonal, the two beside it change places: lane i of `low` is that of row r,
-// i of `high` that of row r + span.
+// Of every two blocks of span x span on the diagonal, the two beside it change places: lane i of `low` is that of row
+// r, i of `high` that of row r + span.
 template <int span, int... lane>
 void exchange_blocks(Floats& low, Floats& high, std::integer_sequence<int, lane...>) {
   const Floats above = low, below = high;

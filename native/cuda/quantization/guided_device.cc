@@ -22,13 +22,13 @@ size_t band_rows(size_t rows, size_t threads) {
   return std::min(rows, (share + kGuidedThreads - 1) / kGuidedThreads * kGuidedThreads);
 }
 
-// rows x columns to columns x rows, in tiles that stay in the caches.
-void transpose(const float* from, size_t rows, size_t columns, float* to) {
+// rows x columns to columns x rows, in tiles that stay in the caches; rows as far apart as given.
+void transpose(const float* from, size_t from_stride, size_t rows, size_t columns, float* to, size_t to_stride) {
   constexpr size_t tile = 32;
   for (size_t row = 0; row < rows; row += tile) {
     for (size_t column = 0; column < columns; column += tile) {
       for (size_t c = column; c < std::min(columns, column + tile); ++c) {
-        for (size_t r = row; r < std::min(rows, row + tile); ++r) to[c * rows + r] = from[r * columns + c];
+        for (size_t r = row; r < std::min(rows, row + tile); ++r) to[c * to_stride + r] = from[r * from_stride + c];
       }
     }
   }
@@ -107,8 +107,8 @@ class GuidedDevice::Sweeps : public GuidedSweeps {
     device_.sweep(lanes_, groups, moves, start, rows);
   }
   void accumulate(const std::vector<HostGroup>& groups, const float* changes, size_t rows, size_t columns,
-                  float* accumulators) const override {
-    device_.accumulate(groups, changes, rows, columns, accumulators);
+                  size_t stride, float* accumulators) const override {
+    device_.accumulate(groups, changes, rows, columns, stride, accumulators);
   }
 
  private:
@@ -189,7 +189,8 @@ void GuidedDevice::sweep(size_t lanes, const std::vector<HostGroup>& groups, int
   const auto count = static_cast<uint32_t>(lanes);
   for (size_t row = 0; row < rows.count; row += lanes) {
     const size_t first = row * rows.columns, first_level = row * groups.size();
-    transpose(rows.accumulators + first, lanes, rows.columns, work->transposed.data());
+    float* accumulators = rows.accumulators + row * rows.stride;
+    transpose(accumulators, rows.stride, lanes, rows.columns, work->transposed.data(), lanes);
     Stream& stream = work->stream;
     stream.upload(work->targets, rows.targets + first, floats);
     stream.upload(work->differences, rows.differences + first, floats);
@@ -227,16 +228,16 @@ void GuidedDevice::sweep(size_t lanes, const std::vector<HostGroup>& groups, int
     stream.download(rows.points + first, work->points, values * sizeof(int16_t));
     stream.download(rows.levels + first_level, work->levels, groups.size() * lanes * sizeof(uint16_t));
     stream.synchronize();
-    transpose(work->transposed.data(), rows.columns, lanes, rows.accumulators + first);
+    transpose(work->transposed.data(), lanes, rows.columns, lanes, accumulators, rows.stride);
   }
 }
 
 void GuidedDevice::accumulate(const std::vector<HostGroup>& groups, const float* changes, size_t rows, size_t columns,
-                              float* accumulators) {
+                              size_t stride, float* accumulators) {
   // So little that the way there and back would take longer.
   if (alone(groups)) {
     const GuidedKernel& kernel = guided_kernel();
-    kernel.accumulate(groups.data(), groups.size(), changes, rows, columns, accumulators);
+    kernel.accumulate(groups.data(), groups.size(), changes, rows, columns, stride, accumulators);
     return;
   }
   const Context::Current current(context_);
@@ -247,10 +248,10 @@ void GuidedDevice::accumulate(const std::vector<HostGroup>& groups, const float*
   reserve(context_, work->accumulators, bytes);
   work->transposed.resize(rows * columns);
   float* transposed = work->transposed.data();
-  transpose(changes, rows, columns, transposed);
+  transpose(changes, stride, rows, columns, transposed, rows);
   work->stream.upload(work->changes, transposed, bytes);
   work->stream.synchronize();
-  transpose(accumulators, rows, columns, transposed);
+  transpose(accumulators, stride, rows, columns, transposed, rows);
   work->stream.upload(work->accumulators, transposed, bytes);
   const auto count = static_cast<uint32_t>(rows);
   launch(context_, work->stream, "guided_rounding", "guided_couple", guided_couple_shape(count, own.columns),
@@ -258,7 +259,7 @@ void GuidedDevice::accumulate(const std::vector<HostGroup>& groups, const float*
                                 work->accumulators.as<float>(), count, own.columns, 0, own.columns, 0, 0});
   work->stream.download(transposed, work->accumulators, bytes);
   work->stream.synchronize();
-  transpose(transposed, columns, rows, accumulators);
+  transpose(transposed, rows, columns, rows, accumulators, stride);
 }
 
 }  // namespace pyramidion::cuda

@@ -36,7 +36,7 @@ class GuidedDevice {
   void sweep(size_t lanes, const std::vector<::pyramidion::GuidedGroup>& groups, int moves, bool start,
              const ::pyramidion::GuidedRows& rows);
   void accumulate(const std::vector<::pyramidion::GuidedGroup>& groups, const float* changes, size_t rows,
-                  size_t columns, float* accumulators);
+                  size_t columns, size_t stride, float* accumulators);
 
   const Context& context_;
   std::mutex mutex_;

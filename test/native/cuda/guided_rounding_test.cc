@@ -93,7 +93,7 @@ State round_on_cpu(const Problem& problem, const std::vector<float>& targets, co
       s[lane] = scales[first + lane];
       for (size_t c = 0; c < columns; ++c) w[c * lanes + lane] = targets[c * rows + first + lane];
     }
-    const GuidedRows state{lanes, columns, w.data(), d.data(), a.data(), s.data(), points.data(), levels.data()};
+    const GuidedRows state{lanes, columns, columns, w.data(), d.data(), a.data(), s.data(), points.data(), levels.data()};
     kernel.sweep(feedback.data(), problem.groups, 8, true, state);
     std::vector<float> by_row(columns * lanes);
     for (size_t i = 0; i < by_row.size(); ++i) by_row[i] = d[i % columns * lanes + i / columns];
@@ -101,7 +101,7 @@ State round_on_cpu(const Problem& problem, const std::vector<float>& targets, co
       for (size_t c = 0; c < columns; ++c) all.feedback[c * rows + first + lane] = a[lane * columns + c];
     }
     std::fill(a.begin(), a.end(), 0.0f);
-    kernel.accumulate(descent.data(), problem.groups, by_row.data(), lanes, columns, a.data());
+    kernel.accumulate(descent.data(), problem.groups, by_row.data(), lanes, columns, columns, a.data());
     kernel.sweep(descent.data(), problem.groups, 8, false, state);
     for (size_t lane = 0; lane < used; ++lane) {
       for (size_t c = 0; c < columns; ++c) {
