@@ -24,7 +24,7 @@ constexpr int dense_vectors = 6, sparse_vectors = 8;
 constexpr int dense_vectors = 3, sparse_vectors = 4;
 #endif
 constexpr int dense_rows = 4, sparse_rows = 3;
-constexpr size_t dense_columns = 32;
+constexpr size_t dense_columns = 64;
 // Columns of the groups between two products with all others.
 constexpr size_t block_columns = 256;
 
