@@ -61,17 +61,19 @@ export class GgufSource implements ModelSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   readonly fingerprint: string
   readonly bytes: number
-  private cachedTokenizer?: Promise<Tokenizer>
+  /** Whether the converter changed the order of rotary rows. */
+  private readonly interleaved: boolean
 
   private constructor(
     readonly path: string,
     readonly config: ModelConfig,
     private readonly file: BinaryFile,
-    private readonly header: GgufHeader,
+    header: GgufHeader,
     private readonly located: ReadonlyMap<string, LocatedTensor>,
   ) {
     this.tensors = withoutPositions(located)
     this.bytes = file.size
+    this.interleaved = header.metadata.get('general.architecture') === 'llama'
     this.fingerprint = createHash('sha256')
       .update(JSON.stringify([file.size, file.modified, header.hash]))
       .digest('hex')
@@ -102,19 +104,20 @@ export class GgufSource implements ModelSource {
 
   /** Heads of a rotary projection whose rows the converter interleaved; 0 for all other tensors. */
   private interleavedHeads(name: string): number {
-    if (this.header.metadata.get('general.architecture') !== 'llama') return 0
+    if (!this.interleaved) return 0
     if (/\.q_proj\.(weight|bias)$/.test(name)) return this.config.heads
     return /\.k_proj\.(weight|bias)$/.test(name) ? this.config.keyValueHeads : 0
   }
 
-  tokenizer(): Promise<Tokenizer> {
-    this.cachedTokenizer ??= this.files().then(files => openTokenizer(files, this.path, this.config))
-    return this.cachedTokenizer
+  async tokenizer(): Promise<Tokenizer> {
+    return openTokenizer(await this.files(), this.path, this.config)
   }
 
+  /** Reads the header again: its strings, kept, would be 40 MB of small objects for every garbage collection to visit. */
   async files(): Promise<Map<string, string>> {
+    const { metadata } = await readGgufHeader(this.file)
     const config = `${JSON.stringify(huggingFaceConfig(this.config), null, 2)}\n`
-    return new Map([['config.json', config], ...ggufTokenizerFiles(this.header.metadata, this.path)])
+    return new Map([['config.json', config], ...ggufTokenizerFiles(metadata, this.path)])
   }
 
   close(): Promise<void> {

@@ -29,7 +29,6 @@ export class HuggingFaceSource implements ModelSource {
   readonly quantized: ReadonlyMap<string, QuantizedTensorMetadata>
   readonly fingerprint: string
   readonly bytes: number
-  private cachedTokenizer?: Promise<Tokenizer>
 
   private constructor(
     readonly path: string,
@@ -69,9 +68,8 @@ export class HuggingFaceSource implements ModelSource {
     return this.weights.read(name, signal)
   }
 
-  tokenizer(): Promise<Tokenizer> {
-    this.cachedTokenizer ??= this.files().then(files => openTokenizer(files, this.path, this.config))
-    return this.cachedTokenizer
+  async tokenizer(): Promise<Tokenizer> {
+    return openTokenizer(await this.files(), this.path, this.config)
   }
 
   async files(): Promise<Map<string, string>> {

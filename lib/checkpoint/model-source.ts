@@ -39,7 +39,7 @@ export interface ModelSource {
    * Face's half-split order. Throws MISSING_TENSOR for a name that is not in {@link tensors}.
    */
   read(name: string, signal?: AbortSignal): Promise<Uint8Array>
-  /** Made on the first call, then cached. */
+  /** Made anew, to be kept by who needs it: a vocabulary is many small objects. */
   tokenizer(): Promise<Tokenizer>
   /**
    * The text files that belong beside the weights of a model made from this one, by name: config.json (without a

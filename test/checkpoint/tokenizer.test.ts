@@ -17,8 +17,11 @@ const smollm = join(root, '../shared/models/smollm2-135m-instruct')
 
 async function tokenizerOf(path: string): Promise<Tokenizer> {
   const source = await openModel(path)
-  await source.close()
-  return source.tokenizer()
+  try {
+    return await source.tokenizer()
+  } finally {
+    await source.close()
+  }
 }
 
 const texts = [

@@ -22,27 +22,67 @@ constexpr size_t kBlockRows = 4;
 template <class T>
 constexpr size_t kPanel = kPanelVectors* kLanes<T>;
 
+// Alternate values of a and b, from the lower or from the upper half of each.
+template <class T, bool upper, size_t... lane>
+inline Vector<T> interleave(Vector<T> a, Vector<T> b, std::index_sequence<lane...>) {
+  constexpr size_t lanes = kLanes<T>;
+  return __builtin_shufflevector(a, b, (upper * lanes / 2 + lane / 2 + lane % 2 * lanes)...);
+}
+
+// Turns a square of values: each round moves the top bit of a value's row into the bottom of its lane.
+template <class T>
+inline void transpose(Vector<T>* square) {
+  constexpr size_t lanes = kLanes<T>;
+  constexpr auto sequence = std::make_index_sequence<lanes>();
+  for (size_t round = 1; round < lanes; round *= 2) {
+    Vector<T> turned[lanes];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < lanes / 2; ++i) {
+      turned[2 * i] = interleave<T, false>(square[i], square[i + lanes / 2], sequence);
+      turned[2 * i + 1] = interleave<T, true>(square[i], square[i + lanes / 2], sequence);
+    }
+    for (size_t i = 0; i < lanes; ++i) square[i] = turned[i];
+  }
+}
+
+// A whole panel of rows that lie one behind the other.
+template <class T>
+inline void pack_panel(const T* rows, size_t row_stride, size_t depth, T* panel) {
+  constexpr size_t lanes = kLanes<T>;
+  size_t k = 0;
+  for (; k + lanes <= depth; k += lanes) {
+    for (size_t v = 0; v < kPanelVectors; ++v) {
+      Vector<T> square[lanes];
+      for (size_t i = 0; i < lanes; ++i) square[i] = load(rows + (v * lanes + i) * row_stride + k);
+      transpose<T>(square);
+      for (size_t i = 0; i < lanes; ++i) store(panel + (k + i) * kPanel<T> + v * lanes, square[i]);
+    }
+  }
+  for (; k < depth; ++k) {
+    for (size_t j = 0; j < kPanel<T>; ++j) panel[k * kPanel<T> + j] = rows[j * row_stride + k];
+  }
+}
+
 template <class T>
 void pack(const T* b, size_t row_stride, size_t column_stride, size_t rows, size_t depth, T* panels) {
-  for (size_t first = 0; first < rows; first += kPanel<T>) {
+  for (size_t first = 0; first < rows; first += kPanel<T>, panels += depth * kPanel<T>) {
     const size_t used = rows - first < kPanel<T> ? rows - first : kPanel<T>;
     const T* source = b + first * row_stride;
     if (row_stride == 1 && used == kPanel<T>) {
       for (size_t k = 0; k < depth; ++k) {
-        __builtin_memcpy(panels + k * kPanel<T>, source + k * column_stride, kPanel<T> * sizeof(T));
+        for (size_t v = 0; v < kPanelVectors; ++v) {
+          store(panels + k * kPanel<T> + v * kLanes<T>, load(source + k * column_stride + v * kLanes<T>));
+        }
       }
+    } else if (column_stride == 1 && used == kPanel<T>) {
+      pack_panel(source, row_stride, depth, panels);
     } else {
-      // A few values of k at a time, so that the lines written to stay in the first-level cache.
-      for (size_t begin = 0; begin < depth; begin += 32) {
-        const size_t end = begin + 32 < depth ? begin + 32 : depth;
+      for (size_t k = 0; k < depth; ++k) {
         for (size_t j = 0; j < kPanel<T>; ++j) {
-          for (size_t k = begin; k < end; ++k) {
-            panels[k * kPanel<T> + j] = j < used ? source[j * row_stride + k * column_stride] : T(0);
-          }
+          panels[k * kPanel<T> + j] = j < used ? source[j * row_stride + k * column_stride] : T(0);
         }
       }
     }
-    panels += depth * kPanel<T>;
   }
 }
 
