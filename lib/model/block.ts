@@ -6,8 +6,7 @@ import type { ModelConfig } from '../checkpoint/model-config.js'
 import type { GraphSource, StoredWeights } from '../checkpoint/read-weights.js'
 import type { Activations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
-import { type JobControl, type NativeBlock, native } from '../native.js'
-import type { KeyValueCache } from './key-value-cache.js'
+import { type NativeBlockParts, type NativeBlocks, native } from '../native.js'
 import type { Placer } from './model-placement.js'
 import { commonPreparation, type Preparation, Projection, readVector } from './projection.js'
 import { type ProjectionRole, projectionRoles, projections } from './projection-names.js'
@@ -53,17 +52,11 @@ export interface BlockPass {
   workspace: Workspace
 }
 
-/** Tokens behind those that the cache holds, which has room for theirs. */
-export interface CachedPass extends BlockPass {
-  cache: KeyValueCache
-  /** Asks to stop between blocks. */
-  control?: JobControl
-}
-
 export class Block {
   readonly #prepareAttention: Preparation | undefined
   readonly #prepareMlp: Preparation | undefined
-  readonly #whole: NativeBlock
+  readonly #native: NativeBlockParts
+  #alone: NativeBlocks | undefined
 
   private constructor(
     readonly config: ModelConfig,
@@ -75,7 +68,7 @@ export class Block {
     const { rmsNormEpsilon: epsilon, heads, keyValueHeads, headDimension, attentionWindows } = config
     const { attentionNorm, mlpNorm, queryNorm, keyNorm } = parts
     const linear = (name: ProjectionRole) => parts[name].linear
-    this.#whole = new native.Block({
+    this.#native = {
       query: linear('query'),
       key: linear('key'),
       value: linear('value'),
@@ -92,7 +85,7 @@ export class Block {
       keyValueHeads,
       headDimension,
       window: attentionWindows[layer],
-    })
+    }
   }
 
   /** `source` has passed checkTensors. The inputs of its linear layers are rounded to `activations`. */
@@ -143,18 +136,13 @@ export class Block {
   /** Runs the block in place on x (tokens x hidden), the residual stream. */
   forward(x: Float32Array, { tokens, workspace }: BlockPass): void {
     const { cosine, sine } = workspace.rotary.tables(0, tokens)
-    native.forwardBlocks([this.#whole], x, tokens, 0, undefined, cosine, sine)
+    this.#alone ??= Block.together([this])
+    native.forwardBlocks(this.#alone, x, tokens, 0, undefined, cosine, sine)
   }
 
-  /**
-   * Runs all blocks of a model, as one operation: what comes between their products is little, but would be more for each call.
-   * Throws ABORTED.
-   */
-  static forwardAll(blocks: readonly Block[], x: Float32Array, pass: CachedPass): void {
-    const { tokens, cache, workspace, control } = pass
-    const { cosine, sine } = workspace.rotary.tables(cache.length, tokens)
-    const all = blocks.map(block => block.#whole)
-    native.forwardBlocks(all, x, tokens, cache.length, cache.native, cosine, sine, control)
+  /** All blocks of a model as one operation: what comes between their products is little, but would be more for each call. */
+  static together(blocks: readonly Block[]): NativeBlocks {
+    return new native.Blocks(blocks.map(block => block.#native))
   }
 
   // The steps of forward, each up to an input of linear layers or to the end of a residual branch. What they return is a

@@ -7,15 +7,15 @@ import type { ModelSource } from '../checkpoint/model-source.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, storedActivations } from '../linear/activations.js'
 import type { Layout } from '../linear/layout.js'
-import type { JobControl, KeyValueFormat } from '../native.js'
+import { type JobControl, type KeyValueFormat, type NativeBlocks, native } from '../native.js'
 import type { Progress } from '../worker/job.js'
 import { Block } from './block.js'
 import { EmbeddingAndHead } from './embedding-and-head.js'
 import { type HeadForm, headWeights } from './head-form.js'
 import { DEFAULT_KEY_VALUE_FORMAT, KeyValueCache, keyValueBytes } from './key-value-cache.js'
 import type { Placer } from './model-placement.js'
+import { RotaryEmbedding } from './rotary-embedding.js'
 import { checkTensors } from './tensor-requirements.js'
-import { Workspace } from './workspace.js'
 
 /** Tokens that go through the blocks together: enough for the matrix products, and a bound on buffers. */
 const PASS_TOKENS = 512
@@ -48,7 +48,8 @@ export class Llama {
   readonly kvCache: KeyValueFormat
   readonly #ends: EmbeddingAndHead
   readonly #blocks: Block[]
-  readonly #workspace: Workspace
+  readonly #together: NativeBlocks
+  readonly #rotary: RotaryEmbedding
   #hidden: Float32Array = new Float32Array()
 
   private constructor(
@@ -61,7 +62,8 @@ export class Llama {
     this.kvCache = kvCache
     this.#ends = ends
     this.#blocks = blocks
-    this.#workspace = new Workspace(this.config)
+    this.#together = Block.together(blocks)
+    this.#rotary = new RotaryEmbedding(this.config)
   }
 
   /**
@@ -110,7 +112,9 @@ export class Llama {
       if (this.#hidden.length < length) this.#hidden = new Float32Array(length)
       const hidden = this.#ends.embed(some, this.#hidden.subarray(0, length))
       cache.reserve(some.length)
-      Block.forwardAll(this.#blocks, hidden, { tokens: some.length, cache, workspace: this.#workspace, control })
+      const { cosine, sine } = this.#rotary.tables(cache.length, some.length)
+      const { length: past, native: held } = cache
+      native.forwardBlocks(this.#together, hidden, some.length, past, held, cosine, sine, control)
       cache.advance(some.length)
       yield { start, tokens: some.length, hidden }
     }

@@ -25,8 +25,8 @@ import type {
   AttentionShape,
   KeyValueFormat,
   LogitStatistics,
-  NativeBlock,
   NativeBlockParts,
+  NativeBlocks,
   NativeKeyValueCache,
 } from './model.js'
 import type { NativeDriftMoment, NativeHessian } from './statistics.js'
@@ -150,7 +150,10 @@ export interface NativeAddon {
     settings: GuideSettings,
   ) => NativePvqGuide
   Linear: new (parts: LinearParts) => NativeLinear
-  Block: new (parts: NativeBlockParts) => NativeBlock
+  /** Of a model, in their order: of the same widths. */
+  Blocks: new (
+    blocks: NativeBlockParts[],
+  ) => NativeBlocks
   KeyValueCache: new (
     format: KeyValueFormat,
     layers: number,
@@ -179,7 +182,7 @@ export interface NativeAddon {
    * are added to it.
    */
   forwardBlocks(
-    blocks: NativeBlock[],
+    blocks: NativeBlocks,
     x: Float32Array,
     tokens: number,
     past: number,

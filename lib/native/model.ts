@@ -33,7 +33,7 @@ export interface NativeBlockParts {
 }
 
 /** See {@link NativeAddon.forwardBlocks}. */
-export type NativeBlock = { readonly [opaque]: true }
+export type NativeBlocks = { readonly [opaque]: true }
 declare const opaque: unique symbol
 
 /**

@@ -12,7 +12,7 @@
 namespace pyramidion {
 namespace {
 
-constexpr napi_type_tag kBlockTag = {0x43a9c1f6d20e4b87, 0x9be5720f18cd6a34};
+constexpr napi_type_tag kBlocksTag = {0x43a9c1f6d20e4b87, 0x9be5720f18cd6a34};
 constexpr napi_type_tag kCacheTag = {0x7d1ce0b25f9a4368, 0xa84f6931b70e2dc5};
 
 class KeyValueCacheObject : public Napi::ObjectWrap<KeyValueCacheObject> {
@@ -73,43 +73,49 @@ class KeyValueCacheObject : public Napi::ObjectWrap<KeyValueCacheObject> {
   size_t reported_ = 0;
 };
 
-class BlockObject : public Napi::ObjectWrap<BlockObject> {
+// The blocks of a model, which are alike; checked once, for a call each token.
+class BlocksObject : public Napi::ObjectWrap<BlocksObject> {
  public:
-  explicit BlockObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  explicit BlocksObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     Call call(info);
     translate_errors(info.Env(), [&] {
-      build(call.argument(0, "parts"));
+      const Argument blocks = call.argument(0, "blocks");
+      if (blocks.length() == 0) blocks.reject_length(0, "1 block or more");
+      for (size_t i = 0; i < blocks.length(); ++i) add(blocks.element(i));
       // Norms stay where JavaScript has them, and may be changed there.
       retained_ = Napi::Persistent(info[0].As<Napi::Object>());
     });
-    info.This().As<Napi::Object>().TypeTag(&kBlockTag);
+    info.This().As<Napi::Object>().TypeTag(&kBlocksTag);
   }
 
-  static void define(Napi::Object exports) { exports["Block"] = DefineClass(exports.Env(), "Block", {}); }
+  static void define(Napi::Object exports) { exports["Blocks"] = DefineClass(exports.Env(), "Blocks", {}); }
 
-  static const BlockObject& from(const Argument& argument) {
-    if (!argument.value().IsObject()) argument.reject("a Block");
+  static const BlocksObject& from(const Argument& argument) {
+    if (!argument.value().IsObject()) argument.reject("Blocks");
     const auto object = argument.value().As<Napi::Object>();
-    if (!object.CheckTypeTag(&kBlockTag)) argument.reject("a Block");
+    if (!object.CheckTypeTag(&kBlocksTag)) argument.reject("Blocks");
     return *Unwrap(object);
   }
 
-  const BlockParts& parts() const { return parts_; }
+  const std::vector<BlockParts>& all() const { return all_; }
   size_t hidden() const { return hidden_; }
+  size_t heads() const { return all_[0].key_value_heads; }
+  size_t head_dimension() const { return all_[0].head_dimension; }
 
  private:
-  void build(const Argument& parts) {
-    parts_.heads = parts["heads"].integer(1, 65536);
-    parts_.key_value_heads = parts["keyValueHeads"].integer(1, parts_.heads);
-    if (parts_.heads % parts_.key_value_heads != 0) parts["keyValueHeads"].reject("a divisor of parts.heads");
-    parts_.head_dimension = parts["headDimension"].integer(1, 65536);
-    if (parts_.head_dimension % 2 != 0) parts["headDimension"].reject("an even number");
-    parts_.window = parts["window"].integer(0, kMostRows);
-    parts_.epsilon = static_cast<float>(parts["epsilon"].number(0, 1));
+  void add(const Argument& parts) {
+    BlockParts block{};
+    block.heads = parts["heads"].integer(1, 65536);
+    block.key_value_heads = parts["keyValueHeads"].integer(1, block.heads);
+    if (block.heads % block.key_value_heads != 0) parts["keyValueHeads"].reject("a divisor of heads");
+    block.head_dimension = parts["headDimension"].integer(1, 65536);
+    if (block.head_dimension % 2 != 0) parts["headDimension"].reject("an even number");
+    block.window = parts["window"].integer(0, kMostRows);
+    block.epsilon = static_cast<float>(parts["epsilon"].number(0, 1));
 
-    hidden_ = parts["attentionNorm"].array<float>().size;
-    const size_t width = parts_.heads * parts_.head_dimension;
-    const size_t cache_width = parts_.key_value_heads * parts_.head_dimension;
+    const size_t hidden = parts["attentionNorm"].array<float>().size;
+    const size_t width = block.heads * block.head_dimension;
+    const size_t cache_width = block.key_value_heads * block.head_dimension;
     const size_t inner = linear_of(parts["down"])->in_features();
     const auto linear = [&](const char* name, size_t in, size_t out) {
       const Argument argument = parts[name];
@@ -118,31 +124,39 @@ class BlockObject : public Napi::ObjectWrap<BlockObject> {
       if (layer->out_features() != out) argument.reject_length(layer->out_features(), std::to_string(out) + " outputs");
       return layer;
     };
-    parts_.query = linear("query", hidden_, width);
-    parts_.key = linear("key", hidden_, cache_width);
-    parts_.value = linear("value", hidden_, cache_width);
-    parts_.output = linear("output", width, hidden_);
-    parts_.gate = linear("gate", hidden_, inner);
-    parts_.up = linear("up", hidden_, inner);
-    parts_.down = linear("down", inner, hidden_);
+    block.query = linear("query", hidden, width);
+    block.key = linear("key", hidden, cache_width);
+    block.value = linear("value", hidden, cache_width);
+    block.output = linear("output", width, hidden);
+    block.gate = linear("gate", hidden, inner);
+    block.up = linear("up", hidden, inner);
+    block.down = linear("down", inner, hidden);
     const auto norm = [&](const char* name, size_t size) -> const float* {
       return parts[name].present() ? parts[name].array<float>(size).data : nullptr;
     };
-    parts_.attention_norm = norm("attentionNorm", hidden_);
-    parts_.mlp_norm = parts["mlpNorm"].array<float>(hidden_).data;
-    parts_.query_norm = norm("queryNorm", parts_.head_dimension);
-    parts_.key_norm = norm("keyNorm", parts_.head_dimension);
+    block.attention_norm = norm("attentionNorm", hidden);
+    block.mlp_norm = parts["mlpNorm"].array<float>(hidden).data;
+    block.query_norm = norm("queryNorm", block.head_dimension);
+    block.key_norm = norm("keyNorm", block.head_dimension);
+    if (all_.empty()) hidden_ = hidden;
+    all_.push_back(block);
+    if (hidden != hidden_ || block.key_value_heads != heads() || block.head_dimension != head_dimension()) {
+      parts.reject("of the widths of the first block");
+    }
   }
 
-  BlockParts parts_;
+  std::vector<BlockParts> all_;
   size_t hidden_ = 0;
   Napi::ObjectReference retained_;
 };
 
-KeyValueCache* cache_for(const Argument& argument, size_t layers, const BlockPass& pass) {
+KeyValueCache* cache_for(const Argument& argument, const BlocksObject& blocks, const BlockPass& pass) {
   if (!argument.present()) return nullptr;
   KeyValueCache& cache = KeyValueCacheObject::from(argument);
-  if (cache.layers() != layers) argument.reject_length(cache.layers(), std::to_string(layers) + " layers");
+  if (cache.layers() != blocks.all().size() || cache.heads() != blocks.heads() ||
+      cache.head_dimension() != blocks.head_dimension()) {
+    argument.reject("made for the layers and heads of the blocks");
+  }
   const size_t needed = pass.past + pass.tokens;
   if (cache.capacity() < needed)
     argument.reject_length(cache.capacity(), std::to_string(needed) + " positions or more");
@@ -151,39 +165,23 @@ KeyValueCache* cache_for(const Argument& argument, size_t layers, const BlockPas
 
 // One call for as many blocks as there are: behind a product's weights the way into native code is out of the caches.
 Napi::Value bind_forward_blocks(Call& call) {
-  const Argument blocks = call.argument(0, "blocks"), cache = call.argument(4, "cache");
-  const size_t count = blocks.length();
+  const BlocksObject& blocks = BlocksObject::from(call.argument(0, "blocks"));
+  const Argument cache = call.argument(4, "cache"), times_argument = call.argument(8, "times");
   BlockPass pass{};
   pass.tokens = call.argument(2, "tokens").integer(1, kMostRows);
   pass.past = call.argument(3, "past").integer(0, cache.present() ? kMostRows : 0);
-  pass.cache = cache_for(cache, count, pass);
-  std::vector<const BlockObject*> steps;
-  float* x = nullptr;
-  for (size_t i = 0; i < count; ++i) {
-    const BlockObject& block = BlockObject::from(blocks.element(i));
-    const BlockParts& parts = block.parts();
-    if (pass.cache != nullptr &&
-        (pass.cache->heads() != parts.key_value_heads || pass.cache->head_dimension() != parts.head_dimension)) {
-      cache.reject("made for the heads of the blocks");
-    }
-    steps.push_back(&block);
-    // Those of a model are alike.
-    if (i > 0 && block.hidden() == steps[i - 1]->hidden() &&
-        parts.head_dimension == steps[i - 1]->parts().head_dimension) {
-      continue;
-    }
-    x = call.argument(1, "x").array<float>(checked_product(pass.tokens, block.hidden(), "x")).data;
-    const size_t angles = checked_product(pass.tokens, parts.head_dimension / 2, "cosine");
-    pass.cosine = call.argument(5, "cosine").array<float>(angles).data;
-    pass.sine = call.argument(6, "sine").array<float>(angles).data;
-  }
+  pass.cache = cache_for(cache, blocks, pass);
+  const Span<float> x = call.argument(1, "x").array<float>(checked_product(pass.tokens, blocks.hidden(), "x"));
+  const size_t angles = checked_product(pass.tokens, blocks.head_dimension() / 2, "cosine");
+  pass.cosine = call.argument(5, "cosine").array<float>(angles).data;
+  pass.sine = call.argument(6, "sine").array<float>(angles).data;
   const JobControl control = call.job_control(7);
-  const Argument times_argument = call.argument(8, "times");
   const Span<double> out = times_argument.present() ? times_argument.array<double>(6) : Span<double>{};
   BlockTimes times;
-  for (pass.layer = 0; pass.layer < count; ++pass.layer) {
+  for (const BlockParts& parts : blocks.all()) {
     control.check();
-    forward_block(steps[pass.layer]->parts(), pass, x, out.data == nullptr ? nullptr : &times, shared_pool());
+    forward_block(parts, pass, x.data, out.data == nullptr ? nullptr : &times, shared_pool());
+    ++pass.layer;
   }
   const double spent[] = {times.projections, times.attention, times.norms, times.rotary, times.gating, times.sums};
   for (size_t i = 0; i < out.size; ++i) out.data[i] += spent[i];
@@ -193,7 +191,7 @@ Napi::Value bind_forward_blocks(Call& call) {
 }  // namespace
 
 void register_block(Napi::Object exports) {
-  BlockObject::define(exports);
+  BlocksObject::define(exports);
   KeyValueCacheObject::define(exports);
   export_function(exports, "forwardBlocks", bind_forward_blocks);
 }

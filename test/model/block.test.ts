@@ -72,10 +72,10 @@ describe('a block as one operation', () => {
       headDimension: 2,
       window: 0,
     }
-    const block = new native.Block(parts)
+    const blocks = new native.Blocks([parts])
     const [x, angles] = [new Float32Array(18), new Float32Array(3)]
     const forward = (cache?: NativeKeyValueCache, past = 1) =>
-      native.forwardBlocks([block], x, 3, past, cache, angles, angles)
+      native.forwardBlocks(blocks, x, 3, past, cache, angles, angles)
     const cache = new native.KeyValueCache('f16', 1, 2, 2)
     assert.throws(() => forward(cache), {
       code: 'INVALID_SHAPE',
@@ -85,19 +85,25 @@ describe('a block as one operation', () => {
     forward(cache)
     forward(undefined, 0)
     assert.throws(() => forward(undefined, 1), /past/)
-    assert.throws(() => forward(new native.KeyValueCache('f16', 2, 2, 2)), /cache must have 1 layers, got 2/)
+    assert.throws(
+      () => forward(new native.KeyValueCache('f16', 2, 2, 2)),
+      /cache must be made for the layers and heads/,
+    )
     const narrow = new native.KeyValueCache('f16', 1, 2, 1)
     narrow.reserve(4)
-    assert.throws(() => forward(narrow), /cache must be made for the heads of the blocks/)
+    assert.throws(() => forward(narrow), /cache must be made for the layers and heads/)
     assert.throws(() => forward({} as never), /cache must be a KeyValueCache/)
     assert.throws(() => new native.KeyValueCache('f8' as never, 1, 2, 2), /format must be f32, f16 or int8/)
-    assert.throws(() => native.forwardBlocks([{} as never], x, 3, 1, cache, angles, angles), /a Block/)
-    assert.throws(() => native.forwardBlocks([block], x, 2, 1, cache, angles, angles), /x/)
+    assert.throws(() => native.forwardBlocks({} as never, x, 3, 1, cache, angles, angles), /blocks must be Blocks/)
+    assert.throws(() => native.forwardBlocks(blocks, x, 2, 1, cache, angles, angles), /x/)
+    assert.throws(() => new native.Blocks([]), /blocks must have 1 block or more, got 0/)
+    const wider = { ...parts, heads: 2, keyValueHeads: 1, headDimension: 4 }
+    assert.throws(() => new native.Blocks([parts, wider]), /blocks\[1\] must be of the widths of the first block/)
     const stop = Int32Array.of(1, 0)
-    assert.throws(() => native.forwardBlocks([block], x, 3, 1, cache, angles, angles, stop), { code: 'ABORTED' })
-    assert.throws(() => new native.Block({ ...parts, value: linear(8, 6) }), /value/)
-    assert.throws(() => new native.Block({ ...parts, up: linear(9, 6) }), /up/)
-    assert.throws(() => new native.Block({ ...parts, mlpNorm: new Float32Array(5) }), /mlpNorm/)
-    assert.throws(() => new native.Block({ ...parts, down: {} as never }), /down must be a Linear/)
+    assert.throws(() => native.forwardBlocks(blocks, x, 3, 1, cache, angles, angles, stop), { code: 'ABORTED' })
+    assert.throws(() => new native.Blocks([{ ...parts, value: linear(8, 6) }]), /value/)
+    assert.throws(() => new native.Blocks([{ ...parts, up: linear(9, 6) }]), /up/)
+    assert.throws(() => new native.Blocks([{ ...parts, mlpNorm: new Float32Array(5) }]), /mlpNorm/)
+    assert.throws(() => new native.Blocks([{ ...parts, down: {} as never }]), /down must be a Linear/)
   })
 })

@@ -30,8 +30,12 @@ inline FloatVector load_values(const int8_t* from) {
   return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepi8_epi32(0xffff, bytes));
 #elif defined(__AVX2__)
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#elif defined(PYRAMIDION_NEON)
+  int32_t four;
+  __builtin_memcpy(&four, from, sizeof(four));
+  const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 #else
-  // Four bytes; NEON has no load of that width into lanes of its own.
   FloatVector values;
   for (size_t lane = 0; lane < kFloats; ++lane) values[lane] = static_cast<float>(from[lane]);
   return values;
