@@ -153,6 +153,20 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("every half is widened to its value") {
+  std::vector<uint16_t> halves(0x10000);
+  for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i);
+  for (InstructionSet set : present_sets()) {
+    INFO(name_of(set));
+    std::vector<float> values(halves.size());
+    float_kernels(set).f16_rows.widen(halves.data(), halves.size(), values.data());
+    for (size_t i = 0; i < halves.size(); ++i) {
+      const float expected = half_to_float(halves[i]);
+      REQUIRE((std::isnan(expected) ? std::isnan(values[i]) : bits_of_float(values[i]) == bits_of_float(expected)));
+    }
+  }
+}
+
 TEST_CASE("floats are rounded to halves and to multiples in int8, halves to the even") {
   for (InstructionSet set : present_sets()) {
     INFO(name_of(set));
