@@ -112,7 +112,7 @@ class ActivationQuantizerObject : public Napi::ObjectWrap<ActivationQuantizerObj
     }
     if (name == "pvq") {
       return pvq_activations(PvqLayout(width, pvq_segments(settings["segments"]), shared_pyramids()),
-                             pvq_search_kernel().search);
+                             pvq_search_kernel().find);
     }
     kind.reject("int8, mxint or pvq");
   }

@@ -199,7 +199,7 @@ Operation pvq_encode(Call& call) {
   const bool on_gpu = call.argument(5, "onGpu").flag();
   return encoding(control, [=] {
     if (on_gpu) return cuda::encode_rows_on_device(values.data, rows, *layout, shared_pool(), control);
-    return encode_rows(values.data, rows, *layout, pvq_search_kernel().search, shared_pool(), control);
+    return encode_rows(values.data, rows, *layout, pvq_search_kernel().find, shared_pool(), control);
   });
 }
 

@@ -62,11 +62,11 @@ class MxintActivations : public ActivationQuantizer {
 
 class PvqActivations : public ActivationQuantizer {
  public:
-  PvqActivations(PvqLayout layout, SearchPoints search)
-      : ActivationQuantizer(layout.columns), layout_(std::move(layout)), search_(search) {}
+  PvqActivations(PvqLayout layout, FindPoints find)
+      : ActivationQuantizer(layout.columns), layout_(std::move(layout)), find_(find) {}
 
   void apply(float* x, size_t tokens, ThreadPool& pool) const override {
-    const PvqRows rows = encode_rows(x, tokens, layout_, search_, pool, JobControl());
+    const PvqRows rows = encode_rows(x, tokens, layout_, find_, pool, JobControl());
     const PvqMatrix matrix(tokens, layout_, rows.codes.data(), rows.row_scale.data());
     pool.parallel_for(tokens, std::max<size_t>(1, kGrainValues / width()), [&](size_t first, size_t last) {
       matrix.decode_rows(first, last - first, x + first * width(), width());
@@ -75,7 +75,7 @@ class PvqActivations : public ActivationQuantizer {
 
  private:
   PvqLayout layout_;
-  SearchPoints search_;
+  FindPoints find_;
 };
 
 }  // namespace
@@ -88,8 +88,8 @@ std::unique_ptr<const ActivationQuantizer> mxint_activations(size_t width, const
   return std::make_unique<MxintActivations>(width, settings);
 }
 
-std::unique_ptr<const ActivationQuantizer> pvq_activations(PvqLayout layout, SearchPoints search) {
-  return std::make_unique<PvqActivations>(std::move(layout), search);
+std::unique_ptr<const ActivationQuantizer> pvq_activations(PvqLayout layout, FindPoints find) {
+  return std::make_unique<PvqActivations>(std::move(layout), find);
 }
 
 }  // namespace pyramidion

@@ -1,5 +1,5 @@
-// What a layer's inputs are rounded to at run time: the values that a path of low-bit activations would multiply with, each
-// token by itself. Inputs are rounded behind the rotation, for the weights and for the low-rank factor A alike.
+// What a layer's inputs are rounded to at run time: the values that a path of low-bit activations would multiply with,
+// each token by itself. Inputs are rounded behind the rotation, for the weights and for the low-rank factor A alike.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 #include "core/matrix/mxint_matrix.h"
 #include "core/parallel/thread_pool.h"
-#include "core/pvq/gain_levels.h"
+#include "core/pvq/point_finder.h"
 #include "core/pvq/pvq_code.h"
 
 namespace pyramidion {
@@ -35,6 +35,6 @@ std::unique_ptr<const ActivationQuantizer> int8_activations(size_t width);
 // Blocks of a token share an exponent, as encode_mxint_rows codes them (LQER, arXiv 2402.02446).
 std::unique_ptr<const ActivationQuantizer> mxint_activations(size_t width, const MxintSettings& settings);
 // A token is coded as a PVQ row with an f16 scale (encode_rows). Its width is layout.columns.
-std::unique_ptr<const ActivationQuantizer> pvq_activations(PvqLayout layout, SearchPoints search);
+std::unique_ptr<const ActivationQuantizer> pvq_activations(PvqLayout layout, FindPoints find);
 
 }  // namespace pyramidion

@@ -8,12 +8,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/pvq/pyramid.h"
+#include "core/pvq/pyramid_search.h"
 
 namespace pyramidion {
-
-// Like search_points of pyramid_search.h, which is one.
-using SearchPoints = void (*)(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 
 class ProjectionLaw {
  public:

@@ -87,32 +87,66 @@ bool PyramidCounts::contains(const int16_t* point) const {
 // dimensions is a closed form without branches.
 template <int D>
 uint64_t PyramidCounts::index_of_tree(const int16_t* point) const {
-  uint64_t k[D / 2], index[D / 2];
+  int k[D / 2];
+  uint64_t index[D / 2];
   for (int node = 0; node < D / 2; ++node) {
     const int left = point[2 * node], right = point[2 * node + 1];
     const int j = std::abs(left), rest = std::abs(right);
     // As offset(2,k,j); the sign of a left half alone comes first.
     index[node] = static_cast<uint64_t>(4 * j - 2 * (j != 0) + (left < 0) * (1 + (rest != 0)) + (right < 0));
-    k[node] = static_cast<uint64_t>(j + rest);
+    k[node] = j + rest;
   }
   if constexpr (D >= 4) {
     for (int node = 0; node < D / 4; ++node) {
-      const uint64_t j = k[2 * node], rest = k[2 * node + 1], all = j + rest;
+      const auto j = static_cast<uint64_t>(k[2 * node]), rest = static_cast<uint64_t>(k[2 * node + 1]), all = j + rest;
       // As offset(4,k,j): the division by 3 is exact, so a product with its inverse modulo 2^64.
       const uint64_t beyond = 8 * j * (j - 1) * (3 * all - 2 * j + 1) * 0xaaaaaaaaaaaaaaab;
       const uint64_t offset_of_j = (4 * all + beyond) & (0 - static_cast<uint64_t>(j != 0));
       index[node] = offset_of_j + index[2 * node] * (4 * rest + (rest == 0)) + index[2 * node + 1];
-      k[node] = all;
+      k[node] = static_cast<int>(all);
     }
   }
+  return index_above_quads<D>(index, k);
+}
+
+template <int D>
+uint64_t PyramidCounts::index_above_quads(uint64_t* index, int* k) const {
   for (int d = 8; d <= D; d *= 2) {
     for (int node = 0; node < D / d; ++node) {
-      const int j = static_cast<int>(k[2 * node]), rest = static_cast<int>(k[2 * node + 1]);
+      const int j = k[2 * node], rest = k[2 * node + 1];
       index[node] = offset(d, j + rest, j) + index[2 * node] * count(d / 2, rest) + index[2 * node + 1];
-      k[node] = static_cast<uint64_t>(j + rest);
+      k[node] = j + rest;
     }
   }
   return index[0];
+}
+
+template <int D>
+void PyramidCounts::index_of_quads(const uint32_t* quad_indices, const uint32_t* quad_pulses, size_t count,
+                                   uint64_t* indices) const {
+  for (size_t g = 0; g < count; ++g) {
+    uint64_t index[D / 4];
+    int k[D / 4];
+    for (int quad = 0; quad < D / 4; ++quad) {
+      index[quad] = quad_indices[quad * count + g];
+      k[quad] = static_cast<int>(quad_pulses[quad * count + g]);
+    }
+    indices[g] = index_above_quads<D>(index, k);
+  }
+}
+
+void PyramidCounts::index_of_quads(const uint32_t* quad_indices, const uint32_t* quad_pulses, size_t count,
+                                   uint64_t* indices) const {
+  switch (dimension_) {
+    case 4:
+      return index_of_quads<4>(quad_indices, quad_pulses, count, indices);
+    case 8:
+      return index_of_quads<8>(quad_indices, quad_pulses, count, indices);
+    case 16:
+      return index_of_quads<16>(quad_indices, quad_pulses, count, indices);
+    default:
+      return index_of_quads<32>(quad_indices, quad_pulses, count, indices);
+  }
 }
 
 uint64_t PyramidCounts::index_of(const int16_t* point, int dimension) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -40,6 +41,10 @@ class PyramidCounts : public PointIndex {
   uint64_t index_of(const int16_t* point) const override { return index_of(point, dimension_); }
   void point_of(uint64_t index, int16_t* point) const override { point_of(index, point, dimension_, pulses_); }
 
+  // index_of for groups of D = 4, 8, 16 or 32 whose four-dimensional nodes are numbered already, node after node with
+  // `count` groups each: their indices and how many pulses they have.
+  void index_of_quads(const uint32_t* quad_indices, const uint32_t* quad_pulses, size_t count, uint64_t* indices) const;
+
   // The same in P(d,k) of one node of the tree; d and k as for count and offset.
   uint64_t index_of(const int16_t* point, int dimension) const;
   void point_of(uint64_t index, int16_t* point, int dimension, int pulses) const;
@@ -47,6 +52,11 @@ class PyramidCounts : public PointIndex {
  private:
   template <int D>
   uint64_t index_of_tree(const int16_t* point) const;
+  // From nodes of four dimensions up; overwrites both.
+  template <int D>
+  uint64_t index_above_quads(uint64_t* index, int* k) const;
+  template <int D>
+  void index_of_quads(const uint32_t* quad_indices, const uint32_t* quad_pulses, size_t count, uint64_t* indices) const;
 
   int dimension_, pulses_;
   uint64_t count_;

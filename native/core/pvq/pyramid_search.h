@@ -14,4 +14,7 @@ namespace pyramidion {
 // has it with K >= 8; points: count x D. A group of zeros is searched as (0, ..., 0, 1).
 void search_points(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
 
+// Like search_points, which is one.
+using SearchPoints = void (*)(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
+
 }  // namespace pyramidion

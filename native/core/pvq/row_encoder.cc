@@ -20,10 +20,10 @@ size_t row_grain(size_t columns) { return std::max<size_t>(1, block_weights / co
 // Encodes one row at a time; the buffers are kept from row to row.
 class RowEncoder {
  public:
-  RowEncoder(const PvqLayout& layout, SearchPoints search) : layout_(layout), search_(search) {
+  RowEncoder(const PvqLayout& layout, FindPoints find) : layout_(layout), find_(find) {
     for (const PvqCode& code : layout.codes) {
-      parts_.push_back({std::vector<int16_t>(code.groups * code.dimension), std::vector<double>(code.groups),
-                        std::vector<uint32_t>(code.groups), std::vector<double>(code.levels.size() - 1)});
+      parts_.push_back({std::vector<uint64_t>(code.groups), std::vector<double>(code.groups),
+                        std::vector<uint64_t>(code.groups), std::vector<double>(code.levels.size() - 1)});
     }
   }
 
@@ -43,12 +43,12 @@ class RowEncoder {
   }
 
  private:
-  // What is known of a segment's groups: points, projections <w, p/||p||> and the chosen levels; and the projections
-  // halfway between levels, at the scale they were chosen for.
+  // What is known of a segment's groups: indices of points, projections <w, p/||p||> and the chosen levels; and the
+  // projections halfway between levels, at the scale they were chosen for.
   struct Part {
-    std::vector<int16_t> points;
+    std::vector<uint64_t> index;
     std::vector<double> projection;
-    std::vector<uint32_t> level;
+    std::vector<uint64_t> level;
     std::vector<double> boundary;
   };
 
@@ -62,42 +62,8 @@ class RowEncoder {
       const bool short_row = layout_.columns < static_cast<size_t>(code.dimension);
       groups_.assign(code.groups * code.dimension, short_row ? 0 : usual);
       std::copy_n(row, code.columns, groups_.begin());
-      search_(groups_.data(), code.groups, code.pyramid(), part.points.data());
-      project(code, part);
+      find_(groups_.data(), code.groups, code.pyramid(), *code.points, part.index.data(), part.projection.data());
       row += code.columns;
-    }
-  }
-
-  void project(const PvqCode& code, Part& part) const {
-    switch (code.dimension) {
-      case 2:
-        return project<2>(part);
-      case 4:
-        return project<4>(part);
-      case 8:
-        return project<8>(part);
-      case 16:
-        return project<16>(part);
-      default:
-        return project<32>(part);
-    }
-  }
-
-  template <int D>
-  void project(Part& part) const {
-    const float* w = groups_.data();
-    const int16_t* p = part.points.data();
-    for (double& projection : part.projection) {
-      // Sums of their own, so that they do not wait for each other.
-      double wp[2] = {};
-      int32_t pp = 0;
-      for (int i = 0; i < D; ++i) {
-        wp[i % 2] += static_cast<double>(w[i]) * p[i];
-        pp += p[i] * p[i];
-      }
-      projection = (wp[0] + wp[1]) / std::sqrt(static_cast<double>(pp));
-      w += D;
-      p += D;
     }
   }
 
@@ -109,18 +75,21 @@ class RowEncoder {
       for (size_t l = 0; l < boundary.size(); ++l) {
         boundary[l] = scale * (static_cast<double>(levels[l]) + levels[l + 1]) / 2;
       }
-      for (size_t g = 0; g < parts_[s].level.size(); ++g) {
-        const double projection = parts_[s].projection[g];
-        // Counting all boundaries below is faster than a search, whose branches nobody can predict, unless they are
-        // many.
-        uint32_t level = 0;
-        if (boundary.size() <= 64) {
-          for (double limit : boundary) level += limit < projection ? 1 : 0;
-        } else {
-          level =
-              static_cast<uint32_t>(std::lower_bound(boundary.begin(), boundary.end(), projection) - boundary.begin());
+      const double* projections = parts_[s].projection.data();
+      uint64_t* chosen = parts_[s].level.data();
+      const size_t groups = parts_[s].level.size();
+      // Counting all boundaries below, boundary by boundary in vectors, is faster than a search, whose branches nobody
+      // can predict, unless they are many.
+      if (boundary.size() > 64) {
+        for (size_t g = 0; g < groups; ++g) {
+          chosen[g] = static_cast<uint64_t>(std::lower_bound(boundary.begin(), boundary.end(), projections[g]) -
+                                            boundary.begin());
         }
-        parts_[s].level[g] = level;
+        continue;
+      }
+      std::fill_n(chosen, groups, 0);
+      for (const double limit : boundary) {
+        for (size_t g = 0; g < groups; ++g) chosen[g] += limit < projections[g] ? 1 : 0;
       }
     }
   }
@@ -145,8 +114,7 @@ class RowEncoder {
       const PvqCode& code = layout_.codes[s];
       packed_.assign(code.groups, 0);
       for (size_t g = 0; filled && g < code.groups; ++g) {
-        packed_[g] =
-            parts_[s].level[g] * code.count() + code.points->index_of(parts_[s].points.data() + g * code.dimension);
+        packed_[g] = parts_[s].level[g] * code.count() + parts_[s].index[g];
       }
       pack_codes(packed_.data(), code.groups, code.bits, bytes);
       bytes += code.bytes;
@@ -154,7 +122,7 @@ class RowEncoder {
   }
 
   const PvqLayout& layout_;
-  SearchPoints search_;
+  FindPoints find_;
   std::vector<Part> parts_;
   std::vector<float> row_, groups_;
   std::vector<uint64_t> packed_;
@@ -201,13 +169,13 @@ void check_row_values(const float* values, size_t rows, size_t columns, ThreadPo
                   std::to_string(root_mean_square(values + row * columns, columns)) + " in row " + std::to_string(row));
 }
 
-PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
+PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, FindPoints find, ThreadPool& pool,
                     const JobControl& control) {
   const size_t grain = row_grain(layout.columns);
   check_row_values(values, rows, layout.columns, pool);
   PvqRows result{std::vector<uint8_t>(rows * layout.row_bytes), std::vector<uint16_t>(rows)};
   pool.parallel_for(rows, grain, [&](size_t begin, size_t end) {
-    RowEncoder encoder(layout, search);
+    RowEncoder encoder(layout, find);
     for (size_t row = begin; row < end; ++row) {
       control.check();
       result.row_scale[row] =

@@ -6,7 +6,7 @@
 
 #include "core/parallel/job_control.h"
 #include "core/parallel/thread_pool.h"
-#include "core/pvq/gain_levels.h"
+#include "core/pvq/point_finder.h"
 #include "core/pvq/pvq_code.h"
 
 namespace pyramidion {
@@ -29,7 +29,7 @@ void check_row_values(const float* values, size_t rows, size_t columns, ThreadPo
 // values: rows x layout.columns. Rows are independent, and the same on every machine and any number of threads.
 // Throws before any work starts NOT_FINITE for a NaN or infinity and INVALID_ARGUMENT for a row whose root mean square
 // is beyond f16; ABORTED when control asks for it. control counts the rows.
-PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, SearchPoints search, ThreadPool& pool,
+PvqRows encode_rows(const float* values, size_t rows, const PvqLayout& layout, FindPoints find, ThreadPool& pool,
                     const JobControl& control);
 
 }  // namespace pyramidion

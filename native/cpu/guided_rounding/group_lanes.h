@@ -17,8 +17,6 @@
 namespace pyramidion {
 namespace {
 
-typedef int16_t Shorts __attribute__((vector_size(2 * lanes)));
-
 inline Floats load_lanes(const float* from) {
   Floats vector;
   memcpy(&vector, from, sizeof(vector));

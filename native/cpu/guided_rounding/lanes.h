@@ -7,7 +7,7 @@
 #include "cpu/guided_rounding/coupling_lanes.h"
 #include "cpu/guided_rounding/dispatch.h"
 #include "cpu/guided_rounding/group_lanes.h"
-#include "cpu/guided_rounding/transpose_lanes.h"
+#include "cpu/pvq_search/transpose_lanes.h"
 
 namespace pyramidion {
 namespace {
@@ -163,7 +163,7 @@ inline void load_sums(const float* rows, size_t stride, size_t columns, Floats* 
   size_t column = 0;
   for (; column + lanes <= columns; column += lanes) {
     for (int lane = 0; lane < lanes; ++lane) sums[column + lane] = load_lanes(rows + lane * stride + column);
-    transpose(sums + column);
+    groups_to_lanes<lanes>(sums + column);
   }
   for (; column < columns; ++column) {
     for (int lane = 0; lane < lanes; ++lane) sums[column][lane] = rows[lane * stride + column];
@@ -173,7 +173,7 @@ inline void load_sums(const float* rows, size_t stride, size_t columns, Floats* 
 inline void store_sums(Floats* sums, size_t columns, size_t stride, float* rows) {
   size_t column = 0;
   for (; column + lanes <= columns; column += lanes) {
-    transpose(sums + column);
+    lanes_to_groups<lanes>(sums + column);
     for (int lane = 0; lane < lanes; ++lane) store_lanes(rows + lane * stride + column, sums[column + lane]);
   }
   for (; column < columns; ++column) {

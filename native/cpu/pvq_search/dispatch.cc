@@ -2,17 +2,17 @@
 
 namespace pyramidion {
 
-void pvq_search_portable(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
-void pvq_search_avx2(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
-void pvq_search_avx512(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
+extern const PvqSearchKernel pvq_search_portable;
+extern const PvqSearchKernel pvq_search_avx2;
+extern const PvqSearchKernel pvq_search_avx512;
 
 const std::vector<PvqSearchKernel>& pvq_search_kernels() {
   static const std::vector<PvqSearchKernel> kernels = {
 #if defined(__x86_64__)
-    {InstructionSet::avx512, pvq_search_avx512},
-    {InstructionSet::avx2, pvq_search_avx2},
+    pvq_search_avx512,
+    pvq_search_avx2,
 #endif
-    {InstructionSet::portable, pvq_search_portable},
+    pvq_search_portable,
   };
   return kernels;
 }

@@ -1,20 +1,20 @@
 // The pyramid search on groups, in the fastest form this processor runs. All forms return the points of
-// core/pvq/pyramid_search.h bit for bit.
+// core/pvq/pyramid_search.h and point_finder.h bit for bit.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "core/pvq/pyramid.h"
+#include "core/pvq/point_finder.h"
 #include "cpu/instruction_set.h"
 
 namespace pyramidion {
 
 struct PvqSearchKernel {
   InstructionSet instruction_set;
-  // Arguments as those of search_points.
-  void (*search)(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points);
+  SearchPoints search;
+  FindPoints find;
 };
 
 // Best first; the last one runs everywhere.

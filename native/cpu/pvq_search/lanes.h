@@ -6,6 +6,7 @@
 #include "core/pvq/pyramid.h"
 #include "cpu/pvq_search/barnes_wall_lanes.h"
 #include "cpu/pvq_search/pulse_lanes.h"
+#include "cpu/pvq_search/transpose_lanes.h"
 
 namespace pyramidion {
 namespace {
@@ -25,20 +26,14 @@ void search_integer(const Floats* w, int pulses, Floats* point) {
 // groups, points: `lanes` groups of D, one after the other. search(w, point) finds the points.
 template <int D, class Search>
 void search_lanes(const float* groups, int16_t* points, const Search& search) {
-  float transposed[D][lanes];
-  for (int lane = 0; lane < lanes; ++lane) {
-    for (int i = 0; i < D; ++i) transposed[i][lane] = groups[lane * D + i];
-  }
   Floats w[D], point[D];
-  for (int i = 0; i < D; ++i) memcpy(&w[i], transposed[i], sizeof(w[i]));
+  memcpy(w, groups, sizeof(w));
+  groups_to_lanes<D>(w);
   search(w, point);
-  int32_t found[D][lanes];
+  lanes_to_groups<D>(point);
   for (int i = 0; i < D; ++i) {
-    const Integers p = __builtin_convertvector(point[i], Integers);
-    memcpy(found[i], &p, sizeof(p));
-  }
-  for (int lane = 0; lane < lanes; ++lane) {
-    for (int i = 0; i < D; ++i) points[lane * D + i] = static_cast<int16_t>(found[i][lane]);
+    const Shorts p = __builtin_convertvector(__builtin_convertvector(point[i], Integers), Shorts);
+    memcpy(points + i * lanes, &p, sizeof(p));
   }
 }
 
@@ -56,8 +51,7 @@ void search_all(const float* groups, size_t count, int16_t* points, const Search
 
 template <int D>
 void search_all(const float* groups, size_t count, int pulses, int16_t* points) {
-  search_all<D>(groups, count, points,
-                [=](const Floats* w, Floats* point) { search_integer<D>(w, pulses, point); });
+  search_all<D>(groups, count, points, [=](const Floats* w, Floats* point) { search_integer<D>(w, pulses, point); });
 }
 
 [[maybe_unused]] void search_with_lanes(const float* groups, size_t count, const Pyramid& pyramid, int16_t* points) {

@@ -20,6 +20,7 @@ namespace {
 constexpr int lanes = PYRAMIDION_LANES;
 typedef float Floats __attribute__((vector_size(4 * lanes)));
 typedef int32_t Integers __attribute__((vector_size(4 * lanes)));
+typedef int16_t Shorts __attribute__((vector_size(2 * lanes)));
 
 // As in core/pvq/pulse_group.h.
 constexpr float swap_gain = 1e-5f;

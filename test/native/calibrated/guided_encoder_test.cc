@@ -89,7 +89,7 @@ struct Setup {
     return output_error(values, decode(*layout, encoded, rows), hessian, layout->columns);
   }
   double plain_error() {
-    return error(encode_rows(values.data(), rows, *layout, pvq_search_kernel().search, pool, JobControl()));
+    return error(encode_rows(values.data(), rows, *layout, pvq_search_kernel().find, pool, JobControl()));
   }
 };
 

@@ -77,7 +77,7 @@ void check_rows(const PvqLayout& layout, size_t rows, Random& random) {
   if (rows > 2) std::fill_n(values.begin() + 2 * layout.columns, layout.columns, -3.0f);
   for (size_t i = 3 * layout.columns; i < values.size(); ++i) values[i] *= i % 2 == 0 ? 1e3f : 1e-6f;
   ThreadPool pool(1);
-  const PvqRows expected = encode_rows(values.data(), rows, layout, search_points, pool, JobControl());
+  const PvqRows expected = encode_rows(values.data(), rows, layout, find_points, pool, JobControl());
   const PvqRows found = encode_on_device(values, rows, layout);
   REQUIRE(found.row_scale == expected.row_scale);
   REQUIRE(found.codes == expected.codes);

@@ -51,7 +51,7 @@ TEST_CASE("encoded Gaussian rows decode to the error that the code promises") {
     const size_t rows = 60, columns = 1024;
     const std::vector<float> values = random.gaussians(rows * columns);
     const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
-    const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().search, pool, JobControl());
+    const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().find, pool, JobControl());
     CHECK(first_invalid_row(layout, encoded.codes.data(), rows) == -1);
     const ProjectionLaw law(pyramid, columns, pvq_search_kernel().search);
     const double promised = law.relative_error(layout.codes[0].levels);
@@ -71,10 +71,10 @@ TEST_CASE("rows come out the same from every instruction set and any number of t
       const size_t rows = 400;
       const std::vector<float> values = random.gaussians(rows * columns);
       const PvqLayout layout = one_segment(columns, pyramid, levels, cache);
-      const PvqRows expected = encode_rows(values.data(), rows, layout, search_points, one, JobControl());
+      const PvqRows expected = encode_rows(values.data(), rows, layout, find_points, one, JobControl());
       for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
         if (kernel.instruction_set > supported_instruction_set()) continue;
-        const PvqRows encoded = encode_rows(values.data(), rows, layout, kernel.search, three, JobControl());
+        const PvqRows encoded = encode_rows(values.data(), rows, layout, kernel.find, three, JobControl());
         CHECK(encoded.codes == expected.codes);
         CHECK(encoded.row_scale == expected.row_scale);
       }
@@ -94,7 +94,7 @@ TEST_CASE("rows of any magnitude that f16 can scale keep their relative error") 
   for (float magnitude : {6e4f, 1.0f, 1e-4f, 6e-5f, 1e-5f}) {
     std::vector<float> values = unit;
     for (float& value : values) value *= magnitude;
-    const PvqRows encoded = encode_rows(values.data(), 1, layout, search_points, pool, JobControl());
+    const PvqRows encoded = encode_rows(values.data(), 1, layout, find_points, pool, JobControl());
     INFO("magnitude ", magnitude);
     CHECK(relative_error(values, reference_decode(layout, encoded.codes, encoded.row_scale)) < 0.032);
   }
@@ -107,7 +107,7 @@ TEST_CASE("rows of zeros, and rows below what f16 can scale, decode to zeros") {
   const PvqLayout layout = one_segment(columns, {8, 12}, 7, cache);
   for (float value : {0.0f, -0.0f, 1e-9f, std::numeric_limits<float>::denorm_min()}) {
     const std::vector<float> values(columns, value);
-    const PvqRows encoded = encode_rows(values.data(), 1, layout, search_points, pool, JobControl());
+    const PvqRows encoded = encode_rows(values.data(), 1, layout, find_points, pool, JobControl());
     CHECK(encoded.row_scale[0] == 0);
     CHECK(encoded.codes == std::vector<uint8_t>(layout.row_bytes, 0));
   }
@@ -125,7 +125,7 @@ TEST_CASE("two segments with codes of their own share the row's scale") {
   const std::vector<float> fine = ProjectionLaw({8, 25}, columns, search_points).levels(13);
   const PvqLayout layout(columns, {{480, 16, 24, coarse}, {520, 8, 25, fine}}, cache);
   CHECK(layout.row_bytes == 30 * 48 / 8 + 65 * 32 / 8);
-  const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().search, pool, JobControl());
+  const PvqRows encoded = encode_rows(values.data(), rows, layout, pvq_search_kernel().find, pool, JobControl());
   CHECK(relative_error(values, reference_decode(layout, encoded.codes, encoded.row_scale)) ==
         doctest::Approx((480 * 0.0249 + 520 * 0.0068) / 1000).epsilon(0.05));
 }
@@ -139,7 +139,7 @@ TEST_CASE("values that no code can stand for are refused before any work") {
     std::vector<float> values(3 * 8, 1);
     values[13] = value;
     try {
-      encode_rows(values.data(), 3, layout, search_points, pool, JobControl(words));
+      encode_rows(values.data(), 3, layout, find_points, pool, JobControl(words));
     } catch (const Error& error) {
       return std::string(error.code()) == code && std::string(error.what()).find("row 1") != std::string::npos;
     }
@@ -157,7 +157,7 @@ TEST_CASE("a request to stop ends the encoding with ABORTED") {
   const PvqLayout layout = one_segment(8, {8, 12}, 7, cache);
   int32_t words[2] = {1, 0};
   const std::vector<float> values(80, 1);
-  CHECK_THROWS_WITH_AS(encode_rows(values.data(), 10, layout, search_points, pool, JobControl(words)),
+  CHECK_THROWS_WITH_AS(encode_rows(values.data(), 10, layout, find_points, pool, JobControl(words)),
                        "the operation was aborted", Error);
 }
 

@@ -84,7 +84,7 @@ TEST_CASE("MXINT activations are what coding a token as an MXINT row gives") {
 TEST_CASE("PVQ activations are what coding a token as a PVQ row gives") {
   ThreadPool pool(2);
   PyramidCache cache;
-  const SearchPoints search = pvq_search_kernel().search;
+  const FindPoints find = pvq_search_kernel().find;
   for (size_t width : {5, 16, 40, 577}) {
     INFO(width);
     const size_t first = width / 2 / 8 * 8;
@@ -93,8 +93,8 @@ TEST_CASE("PVQ activations are what coding a token as a PVQ row gives") {
     const PvqLayout layout(width, segments, cache);
     std::vector<float> x = RandomInputs(width).normal(6 * width);
     std::fill_n(x.begin() + width, width, 0.0f);
-    const PvqRows rows = encode_rows(x.data(), 6, layout, search, pool, JobControl());
-    const std::vector<float> y = applied(*pvq_activations(layout, search), x, pool);
+    const PvqRows rows = encode_rows(x.data(), 6, layout, find, pool, JobControl());
+    const std::vector<float> y = applied(*pvq_activations(layout, find), x, pool);
     CHECK(y == decoded(PvqMatrix(6, layout, rows.codes.data(), rows.row_scale.data())));
     CHECK(y != x);
   }
@@ -108,7 +108,7 @@ TEST_CASE("activations are the same for any number of threads, and each token is
   quantizers.push_back(int8_activations(width));
   quantizers.push_back(mxint_activations(width, {6, 16}));
   const PvqLayout layout(width, {{width, 16, 24, {3.5f, 4.5f}}}, cache);
-  quantizers.push_back(pvq_activations(layout, pvq_search_kernel().search));
+  quantizers.push_back(pvq_activations(layout, pvq_search_kernel().find));
   for (const auto& quantizer : quantizers) {
     ThreadPool one(1), five(5);
     const std::vector<float> together = applied(*quantizer, x, five);
@@ -126,7 +126,7 @@ TEST_CASE("activations that are not finite do not turn into numbers") {
     x[7] = bad;
     CHECK_FALSE(std::isfinite(applied(*int8_activations(32), x, pool)[7]));
     CHECK_FALSE(std::isfinite(applied(*mxint_activations(32, {8, 16}), x, pool)[7]));
-    const auto pvq = pvq_activations(PvqLayout(32, {{32, 16, 24, {3.5f, 4.5f}}}, cache), pvq_search_kernel().search);
+    const auto pvq = pvq_activations(PvqLayout(32, {{32, 16, 24, {3.5f, 4.5f}}}, cache), pvq_search_kernel().find);
     CHECK_THROWS_AS(pvq->apply(x.data(), 1, pool), Error);
   }
 }

@@ -1,0 +1,59 @@
+// Between groups that lie one after another and groups in lanes.
+//
+// Included by one source file an instruction set, each of which defines PYRAMIDION_LANES first.
+#pragma once
+
+#include <utility>
+
+#include "cpu/pvq_search/pulse_lanes.h"
+
+namespace pyramidion {
+namespace {
+
+template <class Vector, int... lane>
+Vector even_lanes(const Vector& low, const Vector& high, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(low, high, (2 * lane)...);
+}
+
+template <class Vector, int... lane>
+Vector odd_lanes(const Vector& low, const Vector& high, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(low, high, (2 * lane + 1)...);
+}
+
+// Lanes of the two in turn, from lane `first` on.
+template <int first, class Vector, int... lane>
+Vector alternate_lanes(const Vector& even, const Vector& odd, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(even, odd, (first + lane / 2 + lane % 2 * lanes)...);
+}
+
+constexpr std::make_integer_sequence<int, lanes> all_lanes;
+
+// D vectors that hold `lanes` groups of D, one after another, to vector i with coordinate i of every group. Each step
+// takes the lowest bit of an element's place to the top.
+template <int D, class Vector>
+void groups_to_lanes(Vector* vectors) {
+  for (int bit = 1; bit < D; bit *= 2) {
+    Vector apart[D];
+    for (int v = 0; v < D / 2; ++v) {
+      apart[v] = even_lanes(vectors[2 * v], vectors[2 * v + 1], all_lanes);
+      apart[v + D / 2] = odd_lanes(vectors[2 * v], vectors[2 * v + 1], all_lanes);
+    }
+    for (int v = 0; v < D; ++v) vectors[v] = apart[v];
+  }
+}
+
+// And back.
+template <int D, class Vector>
+void lanes_to_groups(Vector* vectors) {
+  for (int bit = 1; bit < D; bit *= 2) {
+    Vector together[D];
+    for (int v = 0; v < D / 2; ++v) {
+      together[2 * v] = alternate_lanes<0>(vectors[v], vectors[v + D / 2], all_lanes);
+      together[2 * v + 1] = alternate_lanes<lanes / 2>(vectors[v], vectors[v + D / 2], all_lanes);
+    }
+    for (int v = 0; v < D; ++v) vectors[v] = together[v];
+  }
+}
+
+}  // namespace
+}  // namespace pyramidion
