@@ -128,11 +128,12 @@ void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
     float* hessian_rows = hessian_->data() + first * stride_;
     float* factor_rows = factor_->data() + first * stride_;
     for (size_t i = 0; i < d; ++i) {
-      for (size_t j = 0; j < n; ++j) {
-        hessian_rows[i * stride_ + j] = static_cast<float>(hessian[(first + i) * n + j]);
-        factor_rows[i * stride_ + j] =
-            static_cast<float>(j < first ? upper[j * n + first + i] : upper[(first + i) * n + j]);
-      }
+      const double *row_of_H = &hessian[(first + i) * n], *row_of_R = &upper[(first + i) * n];
+      for (size_t j = 0; j < n; ++j) hessian_rows[i * stride_ + j] = static_cast<float>(row_of_H[j]);
+      for (size_t j = first; j < n; ++j) factor_rows[i * stride_ + j] = static_cast<float>(row_of_R[j]);
+    }
+    for (size_t j = 0; j < first; ++j) {
+      for (size_t i = 0; i < d; ++i) factor_rows[i * stride_ + j] = static_cast<float>(upper[j * n + first + i]);
     }
     const auto add = [&](std::vector<GuidedGroup>& sweep, const std::vector<double>& metric,
                          const std::vector<double>& inverse, const float* coupling, size_t first_coupled) {

@@ -155,16 +155,16 @@ TEST_CASE("no single pulse move improves a point that the search returns") {
   }
 }
 
-TEST_CASE("every instruction set returns the reference's points bit for bit") {
+TEST_CASE("every instruction set returns the reference's points, their indices and projections bit for bit") {
   const uint64_t seed = 13;
   INFO("seed ", seed);
   Random random(seed);
   const auto barnes_wall = [](int pulses) { return Pyramid{16, pulses, Lattice::barnes_wall}; };
   for (const Pyramid& pyramid :
-       {Pyramid{2, 1},   {2, 5},          {2, 32767},      {4, 9},          {4, 5000},       {8, 1},
-        {8, 12},         {8, 25},         {8, 474},        {16, 11},        {16, 24},        {16, 49},
-        {32, 1},         {32, 21},        barnes_wall(8),  barnes_wall(10), barnes_wall(16), barnes_wall(18),
-        barnes_wall(40), barnes_wall(82), barnes_wall(98)}) {
+       {Pyramid{2, 1},   {2, 5},          {2, 32767},      {4, 9},          {4, 1000},      {4, 1001},
+        {4, 5000},       {8, 1},          {8, 12},         {8, 25},         {8, 474},       {16, 11},
+        {16, 24},        {16, 49},        {32, 1},         {32, 21},        barnes_wall(8), barnes_wall(10),
+        barnes_wall(16), barnes_wall(18), barnes_wall(40), barnes_wall(82), barnes_wall(98)}) {
     const int dimension = pyramid.dimension;
     PyramidCache cache;
     const PvqCode code({1, dimension, pyramid.pulses, {1}, pyramid.lattice}, cache);
@@ -172,7 +172,15 @@ TEST_CASE("every instruction set returns the reference's points bit for bit") {
     const size_t count = groups.size() / dimension;
     std::vector<int16_t> expected(groups.size());
     search_points(groups.data(), count, pyramid, expected.data());
-    for (size_t g = 0; g < count; ++g) REQUIRE(code.points->contains(expected.data() + g * dimension));
+    std::vector<uint64_t> expected_indices(count);
+    std::vector<double> expected_projections(count);
+    find_points(groups.data(), count, pyramid, *code.points, expected_indices.data(), expected_projections.data());
+    for (size_t g = 0; g < count; ++g) {
+      const int16_t* point = expected.data() + g * dimension;
+      REQUIRE(code.points->contains(point));
+      CHECK(expected_indices[g] == code.points->index_of(point));
+      CHECK(expected_projections[g] == doctest::Approx(cosine_times_norm(&groups[g * dimension], point, dimension)));
+    }
     for (const PvqSearchKernel& kernel : pvq_search_kernels()) {
       if (kernel.instruction_set > supported_instruction_set()) continue;
       INFO(name_of(kernel.instruction_set), " D ", dimension, " K ", pyramid.pulses);
@@ -180,6 +188,11 @@ TEST_CASE("every instruction set returns the reference's points bit for bit") {
         std::vector<int16_t> points(part * dimension);
         kernel.search(groups.data(), part, pyramid, points.data());
         CHECK(std::memcmp(points.data(), expected.data(), points.size() * sizeof(int16_t)) == 0);
+        std::vector<uint64_t> indices(part);
+        std::vector<double> projections(part);
+        kernel.find(groups.data(), part, pyramid, *code.points, indices.data(), projections.data());
+        CHECK(std::memcmp(indices.data(), expected_indices.data(), part * sizeof(uint64_t)) == 0);
+        CHECK(std::memcmp(projections.data(), expected_projections.data(), part * sizeof(double)) == 0);
       }
     }
   }

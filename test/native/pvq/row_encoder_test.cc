@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/matrix/half.h"
+#include "core/pvq/gain_levels.h"
 #include "core/pvq/pyramid_search.h"
 #include "cpu/pvq_search/dispatch.h"
 #include "random.h"
