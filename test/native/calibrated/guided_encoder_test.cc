@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "../pvq/random.h"
+#include "core/pvq/gain_levels.h"
 #include "core/pvq/pvq_matrix.h"
 #include "core/pvq/pyramid_search.h"
 #include "cpu/pvq_search/dispatch.h"
