@@ -34,21 +34,25 @@ std::vector<double> inverse_of(std::vector<double> matrix, size_t d) {
   return inverse;
 }
 
-std::vector<float> to_floats(const std::vector<double>& values, double factor) {
+std::vector<float> to_floats(const std::vector<double>& values, double factor = 1) {
   std::vector<float> floats(values.size());
   for (size_t i = 0; i < values.size(); ++i) floats[i] = static_cast<float>(values[i] * factor);
   return floats;
 }
 
-std::vector<double> diagonal_block(const std::vector<double>& matrix, size_t columns, size_t first, size_t d) {
-  std::vector<double> block(d * d);
-  for (size_t i = 0; i < d; ++i) std::copy_n(&matrix[(first + i) * columns + first], d, &block[i * d]);
-  return block;
+// With a mean diagonal of one.
+std::vector<float> unit_metric(const std::vector<double>& metric, size_t d) {
+  double mean = 0;
+  for (size_t i = 0; i < d; ++i) mean += metric[i * d + i] / static_cast<double>(d);
+  return to_floats(metric, 1 / mean);
 }
 
 // Floats from one row of a coupling matrix to the next: whole cache lines, an odd number of them, so that tiles of
 // columns do not fall into the same few sets of a cache.
 size_t coupling_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
+
+// Rows of a matrix that a thread fills at a time.
+constexpr size_t rows_at_once = 32;
 
 // Rows that are rounded at once: so many that a product reads the coupling matrix seldom, where there are enough for
 // all threads; a vector's at least.
@@ -94,79 +98,101 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
                      [&](const Group& a, const Group& b) { return weight(a) > weight(b); });
   }
 
-  // H in rounding order, plus ridge; the columns that pad a group are tied to nothing.
+  // The column of H at each place in rounding order; the columns that pad a group are tied to nothing.
   std::vector<size_t> source(columns_, given);
   size_t next = 0;
   for (const Group& group : groups_) {
     std::iota(&source[next], &source[next] + group.columns, group.first_column);
     next += layout.codes[group.segment].dimension;
   }
-  std::vector<double> ordered(columns_ * columns_, 0);
-  for (size_t i = 0; i < columns_; ++i) {
-    for (size_t j = 0; source[i] < given && j < columns_; ++j) {
-      if (source[j] < given) ordered[i * columns_ + j] = factor_of_two * hessian[source[i] * given + source[j]];
-    }
-    ordered[i * columns_ + i] += ridge;
-  }
-  factor(ordered, pool);
+  factor(
+      [=, &source](size_t i, size_t j) {
+        const bool both = source[i] < given && source[j] < given;
+        return (both ? factor_of_two * hessian[source[i] * given + source[j]] : 0) + (i == j ? ridge : 0);
+      },
+      pool);
 }
 
-void GuidedPlan::factor(const std::vector<double>& hessian, ThreadPool& pool) {
+// element(i, j): of H in rounding order, plus ridge.
+template <class Element>
+void GuidedPlan::factor(const Element& element, ThreadPool& pool) {
   const size_t n = columns_;
   // The lower factor L of H with rows and columns reversed gives the upper one: R = L reversed, H = R R'.
-  std::vector<double> upper(hessian.rbegin(), hessian.rend());
-  cholesky(upper.data(), n, pool);
-  std::reverse(upper.begin(), upper.end());
+  AlignedBuffer<double> lower(n * n);
+  pool.parallel_for(n, rows_at_once, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      for (size_t j = 0; j <= i; ++j) lower[i * n + j] = element(n - 1 - i, n - 1 - j);
+    }
+  });
+  cholesky(lower.data(), n, pool);
+  const auto upper = [&](size_t i, size_t j) { return lower[(n - 1 - i) * n + n - 1 - j]; };
 
   stride_ = coupling_stride(n);
   hessian_.emplace(n * stride_);
   factor_.emplace(n * stride_);
-  size_t first = 0;
+  std::vector<size_t> first_columns;
+  size_t next = 0;
   for (const Group& group : groups_) {
-    const PvqCode& code = layout_->codes[group.segment];
-    const size_t d = code.dimension;
-    float* hessian_rows = hessian_->data() + first * stride_;
-    float* factor_rows = factor_->data() + first * stride_;
-    for (size_t i = 0; i < d; ++i) {
-      const double *row_of_H = &hessian[(first + i) * n], *row_of_R = &upper[(first + i) * n];
-      for (size_t j = 0; j < n; ++j) hessian_rows[i * stride_ + j] = static_cast<float>(row_of_H[j]);
-      for (size_t j = first; j < n; ++j) factor_rows[i * stride_ + j] = static_cast<float>(row_of_R[j]);
-    }
-    for (size_t j = 0; j < first; ++j) {
-      for (size_t i = 0; i < d; ++i) factor_rows[i * stride_ + j] = static_cast<float>(upper[j * n + first + i]);
-    }
-    const auto add = [&](std::vector<GuidedGroup>& sweep, const std::vector<double>& metric,
-                         const std::vector<double>& inverse, const float* coupling, size_t first_coupled) {
-      double mean = 0;
-      for (size_t i = 0; i < d; ++i) mean += metric[i * d + i] / static_cast<double>(d);
-      blocks_.push_back(to_floats(metric, 1 / mean));
-      const float* metric_data = blocks_.back().data();
-      blocks_.push_back(to_floats(inverse, 1));
-      sweep.push_back({code.pyramid(), code.levels.data(), code.levels.size(), metric_data, blocks_.back().data(),
-                       coupling, stride_, first_coupled, n - first_coupled});
-    };
-    const std::vector<double> r = diagonal_block(upper, n, first, d), h = diagonal_block(hessian, n, first, d);
-    std::vector<double> rr(d * d, 0), transposed(d * d);
-    for (size_t i = 0; i < d; ++i) {
-      for (size_t j = 0; j < d; ++j) {
-        for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
-        transposed[i * d + j] = r[j * d + i];
-      }
-    }
-    add(feedback_, rr, inverse_of(r, d), factor_rows + first, first);
-    add(descent_, h, inverse_of(h, d), hessian_rows, 0);
-
-    GuidedGroup before = descent_.back(), own = descent_.back();
-    before.coupling = factor_rows;
-    before.coupled_columns = first;
-    before_.push_back(before);
-    blocks_.push_back(to_floats(transposed, 1));
-    own.coupling = blocks_.back().data();
-    own.coupling_stride = own.coupled_columns = d;
-    own.first_coupled = first;
-    own_.push_back(own);
-    first += d;
+    first_columns.push_back(next);
+    next += layout_->codes[group.segment].dimension;
   }
+  blocks_.resize(groups_.size());
+  for (std::vector<GuidedGroup>* sweep : {&feedback_, &descent_, &before_, &own_}) sweep->resize(groups_.size());
+  pool.parallel_for(groups_.size(), 1, [&](size_t begin, size_t end) {
+    for (size_t g = begin; g < end; ++g) {
+      const PvqCode& code = layout_->codes[groups_[g].segment];
+      const size_t d = code.dimension, first = first_columns[g];
+      float* hessian_rows = hessian_->data() + first * stride_;
+      float* factor_rows = factor_->data() + first * stride_;
+      for (size_t i = 0; i < d; ++i) {
+        float *row_of_H = hessian_rows + i * stride_, *row_of_R = factor_rows + i * stride_;
+        for (size_t j = 0; j < n; ++j) row_of_H[j] = static_cast<float>(element(first + i, j));
+        for (size_t j = first; j < n; ++j) row_of_R[j] = static_cast<float>(upper(first + i, j));
+      }
+      for (size_t j = 0; j < first; ++j) {
+        for (size_t i = 0; i < d; ++i) factor_rows[i * stride_ + j] = static_cast<float>(upper(j, first + i));
+      }
+
+      std::vector<double> r(d * d), h(d * d), rr(d * d, 0), transposed(d * d);
+      for (size_t i = 0; i < d; ++i) {
+        for (size_t j = 0; j < d; ++j) {
+          r[i * d + j] = upper(first + i, first + j);
+          h[i * d + j] = element(first + i, first + j);
+        }
+      }
+      for (size_t i = 0; i < d; ++i) {
+        for (size_t j = 0; j < d; ++j) {
+          for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
+          transposed[i * d + j] = r[j * d + i];
+        }
+      }
+      Blocks& blocks = blocks_[g];
+      blocks = {unit_metric(rr, d), to_floats(inverse_of(r, d)), unit_metric(h, d), to_floats(inverse_of(h, d)),
+                to_floats(transposed)};
+      const GuidedGroup group{
+          code.pyramid(), code.levels.data(), code.levels.size(), nullptr, nullptr, nullptr, stride_, first, n - first};
+      GuidedGroup& feedback = feedback_[g] = group;
+      feedback.metric = blocks.feedback_metric.data();
+      feedback.inverse = blocks.feedback_inverse.data();
+      feedback.coupling = factor_rows + first;
+
+      GuidedGroup& descent = descent_[g] = group;
+      descent.metric = blocks.descent_metric.data();
+      descent.inverse = blocks.descent_inverse.data();
+      descent.coupling = hessian_rows;
+      descent.first_coupled = 0;
+      descent.coupled_columns = n;
+
+      GuidedGroup& before = before_[g] = descent;
+      before.coupling = factor_rows;
+      before.coupled_columns = first;
+
+      GuidedGroup& own = own_[g] = descent;
+      own.first_coupled = first;
+      own.coupling = blocks.own.data();
+      own.coupling_stride = own.coupled_columns = d;
+    }
+  });
   independent_ = feedback_;
   for (GuidedGroup& group : independent_) group.coupled_columns = 0;
 }

@@ -52,7 +52,13 @@ class GuidedPlan {
   };
   class Band;
 
-  void factor(const std::vector<double>& hessian, ThreadPool& pool);
+  // D x D each; own: the diagonal block of R'.
+  struct Blocks {
+    std::vector<float> feedback_metric, feedback_inverse, descent_metric, descent_inverse, own;
+  };
+
+  template <class Element>
+  void factor(const Element& element, ThreadPool& pool);
 
   std::shared_ptr<const PvqLayout> layout_;
   GuidedOptions options_;
@@ -63,8 +69,7 @@ class GuidedPlan {
   // of groups.
   size_t stride_ = 0;
   std::optional<AlignedBuffer<float>> hessian_, factor_;
-  // Metrics, inverses and diagonal blocks of R', D x D each.
-  std::vector<std::vector<float>> blocks_;
+  std::vector<Blocks> blocks_;
   // Groups coupled by R, to themselves too, so that a sweep of feedback leaves d R; the same, coupled to nothing;
   // coupled by H; by R' to the columns before them, and to themselves.
   std::vector<GuidedGroup> feedback_, independent_, descent_, before_, own_;

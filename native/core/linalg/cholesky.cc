@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/linalg/product.h"
 #include "cpu/floats/kernels.h"
@@ -11,45 +12,73 @@ namespace pyramidion {
 namespace {
 
 constexpr size_t kBlock = 96;
+// Columns that are factored one after another, without products.
+constexpr size_t kNarrow = 32;
 
 // Row by row, the diagonal block at `begin`; what lies left of it has been subtracted already.
 void factor_block(double* a, size_t n, size_t begin, size_t end) {
-  const auto dot = float_kernels().f64.dot;
   for (size_t i = begin; i < end; ++i) {
     double* row = a + i * n;
-    for (size_t j = begin; j < i; ++j) {
+    for (size_t j = begin; j <= i; ++j) {
       const double* other = a + j * n;
-      row[j] = (row[j] - dot(row + begin, other + begin, j - begin)) / other[j];
+      double rest = row[j];
+      for (size_t k = begin; k < j; ++k) rest -= row[k] * other[k];
+      if (j < i) {
+        row[j] = rest / other[j];
+      } else if (rest > 0 && std::isfinite(rest)) {
+        row[i] = std::sqrt(rest);
+      } else {
+        throw Error("INVALID_ARGUMENT", "the Hessian must be positive definite once the ridge is added");
+      }
     }
-    const double pivot = row[i] - dot(row + begin, row + begin, i - begin);
-    if (!(pivot > 0) || !std::isfinite(pivot)) {
-      throw Error("INVALID_ARGUMENT", "the Hessian must be positive definite once the ridge is added");
-    }
-    row[i] = std::sqrt(pivot);
   }
+}
+
+// The inverse of the triangle that factor_block left, `width` rows of as many values.
+void invert_block(const double* a, size_t n, size_t begin, size_t width, double* inverse) {
+  std::fill_n(inverse, width * width, 0.0);
+  for (size_t i = 0; i < width; ++i) {
+    const double* row = a + (begin + i) * n + begin;
+    double* to = inverse + i * width;
+    for (size_t k = 0; k < i; ++k) {
+      for (size_t j = 0; j <= k; ++j) to[j] -= row[k] * inverse[k * width + j];
+    }
+    for (size_t j = 0; j < i; ++j) to[j] /= row[i];
+    to[i] = 1 / row[i];
+  }
+}
+
+// Columns begin .. end - 1 of L; what the columns left of them contribute has been subtracted already.
+void factor_columns(double* a, size_t n, size_t begin, size_t end, ThreadPool& pool) {
+  const size_t width = end - begin, below = n - end;
+  if (width <= kNarrow) {
+    factor_block(a, n, begin, end);
+    if (below == 0) return;
+    double inverse[kNarrow * kNarrow];
+    invert_block(a, n, begin, width, inverse);
+    AlignedBuffer<double> rows(below * width);
+    for (size_t i = 0; i < below; ++i) std::copy_n(a + (end + i) * n + begin, width, rows.data() + i * width);
+    product<double>({rows.data(), below, width}, MatrixView<const double>(inverse, width, width).transposed(), 1.0,
+                    false, {a + end * n + begin, below, width, n, 1}, pool);
+    return;
+  }
+  const size_t middle = begin + (width / 2 + kNarrow - 1) / kNarrow * kNarrow, right = end - middle;
+  factor_columns(a, n, begin, middle, pool);
+  const MatrixView<const double> square(a + middle * n + begin, right, middle - begin, n, 1),
+      rest(a + end * n + begin, below, middle - begin, n, 1);
+  product<double>(square, square.transposed(), -1.0, true, {a + middle * n + middle, right, right, n, 1}, pool,
+                  Part::lower);
+  product<double>(rest, square.transposed(), -1.0, true, {a + end * n + middle, below, right, n, 1}, pool);
+  factor_columns(a, n, middle, end, pool);
 }
 
 }  // namespace
 
-// Right-looking by blocks: factor the diagonal block, solve for the panel below it, subtract the panel's outer product
-// from what is to come (Golub and Van Loan, Matrix Computations, section 4.2).
+// By halves of the columns: factor the left half, subtract what it contributes to the right one, factor that; so that
+// nearly all of the work is in products that are as deep as wide (Toledo, Locality of reference in LU decomposition,
+// 1997, for Cholesky factors).
 void cholesky(double* a, size_t n, ThreadPool& pool) {
-  const auto dot = float_kernels().f64.dot;
-  for (size_t begin = 0; begin < n; begin += kBlock) {
-    const size_t end = std::min(n, begin + kBlock), rest = n - end;
-    factor_block(a, n, begin, end);
-    pool.parallel_for(rest, 16, [&](size_t first, size_t last) {
-      for (size_t i = end + first; i < end + last; ++i) {
-        double* row = a + i * n;
-        for (size_t j = begin; j < end; ++j) {
-          const double* other = a + j * n;
-          row[j] = (row[j] - dot(row + begin, other + begin, j - begin)) / other[j];
-        }
-      }
-    });
-    const MatrixView<const double> panel(a + end * n + begin, rest, end - begin, n, 1);
-    product<double>(panel, panel.transposed(), -1.0, true, {a + end * n + end, rest, rest, n, 1}, pool, Part::lower);
-  }
+  if (n > 0) factor_columns(a, n, 0, n, pool);
   for (size_t i = 0; i < n; ++i) std::fill(a + i * n + i + 1, a + (i + 1) * n, 0.0);
 }
 
@@ -88,7 +117,8 @@ void solve_from_right(const double* lower, size_t n, double* x, size_t rows, Thr
       }
     });
     const MatrixView<const double> below(lower + end * n + begin, rest, end - begin, n, 1);
-    product<double>({x + begin, rows, end - begin, n, 1}, below.transposed(), -1.0, true, {x + end, rows, rest, n, 1}, pool);
+    product<double>({x + begin, rows, end - begin, n, 1}, below.transposed(), -1.0, true, {x + end, rows, rest, n, 1},
+                    pool);
   }
   solve_lower_from_right(lower, n, x, rows, pool);
 }

@@ -24,9 +24,23 @@ const ProductKernels<double>& kernels_for() {
   return float_kernels().f64;
 }
 
-// `a` with its rows side by side: columns far apart would push each other out of the caches.
+// Whether rows of `a` are to be copied: where they are not whole, and where they are powers of two apart, values that
+// are used together would push each other out of the caches.
+template <class T>
+bool to_gather(const MatrixView<const T>& a) {
+  return a.column_stride != 1 || (a.rows > 1 && a.row_stride * sizeof(T) % 1024 == 0);
+}
+
+constexpr size_t gathered_row(size_t depth) { return depth + 16; }
+
+// `a` with its columns one after another where they were apart, and otherwise with its rows a little apart.
 template <class T>
 MatrixView<const T> gather(const MatrixView<const T>& a, T* buffer) {
+  if (a.column_stride == 1) {
+    const size_t stride = gathered_row(a.columns);
+    for (size_t i = 0; i < a.rows; ++i) std::copy_n(a.data + i * a.row_stride, a.columns, buffer + i * stride);
+    return {buffer, a.rows, a.columns, stride, 1};
+  }
   for (size_t k = 0; k < a.columns; ++k) {
     for (size_t i = 0; i < a.rows; ++i) buffer[k * kRows + i] = a.data[i * a.row_stride + k * a.column_stride];
   }
@@ -50,10 +64,10 @@ void product(MatrixView<const T> a, MatrixView<const T> b, T factor, bool accumu
     });
     pool.parallel_for(a.rows, kRows, [&](size_t first, size_t last) {
       const size_t columns = part == Part::all ? b.columns : last;
-      AlignedBuffer<T> gathered(a.column_stride == 1 ? 0 : kRows * depth);
+      AlignedBuffer<T> gathered(to_gather(a) ? kRows * gathered_row(depth) : 0);
       MatrixView<const T> left(a.data + first * a.row_stride + begin * a.column_stride, last - first, depth,
                                a.row_stride, a.column_stride);
-      if (a.column_stride != 1) left = gather(left, gathered.data());
+      if (to_gather(a)) left = gather(left, gathered.data());
       kernels.multiply(left.data, left.row_stride, left.column_stride, left.rows, packed.data(), columns, depth, factor,
                        accumulate || begin > 0, c.data + first * c.row_stride, c.row_stride, c.column_stride);
     });
