@@ -145,7 +145,7 @@ const suites = {
   neon: steps(
     buildNative('build/neon', crossCompiled, 'kernel_tests'),
     onArm('cortex-a53', '--test-case-exclude=the search finds*,no single pulse*,calibrated rounding lowers*'),
-    onArm('max', '--source-file=*integer_product_test.cc'),
+    onArm('max', '--source-file=*integer_product_test.cc,*packed_rows_test.cc'),
   ),
   mocha,
 }

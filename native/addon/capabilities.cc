@@ -2,9 +2,11 @@
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
+#include "core/pvq/residue_rows.h"
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/floats/kernels.h"
 #include "cpu/guided_rounding/dispatch.h"
+#include "cpu/packed_product/dispatch.h"
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_search/dispatch.h"
 
@@ -39,6 +41,7 @@ Napi::Value capabilities(Call& call) {
   Napi::Object kernels = Napi::Object::New(env);
   kernels["pvqSearch"] = best_of(env, pvq_search_kernels());
   kernels["pvqDecode"] = best_of(env, pvq_decode_kernels());
+  kernels["packedProduct"] = best_of(env, packed_product_kernels<ResidueRows>());
   kernels["integerProduct"] = best_of(env, expanded_product_kernels());
   kernels["guidedRounding"] = best_of(env, guided_kernels());
   kernels["floats"] = Napi::String::New(env, name_of(float_instruction_set()));

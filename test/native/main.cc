@@ -4,13 +4,14 @@
 
 #include <cstdio>
 
+#include "core/pvq/patched_rows.h"
+#include "core/pvq/residue_rows.h"
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/guided_rounding/dispatch.h"
-#include "cpu/patched_product/dispatch.h"
+#include "cpu/packed_product/dispatch.h"
 #include "cpu/pvq_decode/dispatch.h"
 #include "cpu/pvq_pulses/dispatch.h"
 #include "cpu/pvq_search/dispatch.h"
-#include "cpu/residue_product/dispatch.h"
 
 using namespace pyramidion;
 
@@ -37,8 +38,8 @@ int main(int argc, char** argv) {
   print_kernels("calibrated rounding", guided_kernels());
   print_kernels("decoding", pvq_decode_kernels());
   print_kernels("pulses", pvq_pulses_kernels());
-  print_kernels("residue rows", residue_product_kernels());
-  print_kernels("patched rows", patched_product_kernels());
+  print_kernels("residue rows", packed_product_kernels<ResidueRows>());
+  print_kernels("patched rows", packed_product_kernels<PatchedRows>());
   print_kernels("integer products", expanded_product_kernels());
   return doctest::Context(argc, argv).run();
 }

@@ -18,13 +18,11 @@ std::unique_ptr<const GroupFactors> factors_of_symbols(PvqCode code, const Rows&
 }  // namespace
 
 template <class Rows>
-PackedSegment<Rows>::PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows,
-                                   const std::vector<PackedProductKernel<Rows>>& kernels, InstructionSet set)
+PackedSegment<Rows>::PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows, InstructionSet set)
     : DecodedSegment(code, set),
       layout_(layout),
       rows_(std::move(rows)),
-      kernel_(&*std::find_if(kernels.begin(), kernels.end() - 1,
-                             [set](const auto& kernel) { return kernel.instruction_set <= set; })),
+      kernel_(packed_product_kernel<Rows>(set)),
       factors_(factors_of_symbols(code, rows_)) {}
 
 template <class Rows>
@@ -35,7 +33,7 @@ void PackedSegment<Rows>::set_levels(const float* levels) {
 
 template <class Rows>
 void PackedSegment<Rows>::accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const {
-  if (tokens.count == 1) return kernel_->accumulate(rows_, *factors_, first, count, tokens, lanes);
+  if (tokens.count == 1) return kernel_.accumulate(rows_, *factors_, first, count, tokens, lanes);
   DecodedSegment::accumulate(first, count, tokens, lanes);
 }
 

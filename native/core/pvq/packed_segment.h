@@ -5,16 +5,15 @@
 #include <vector>
 
 #include "core/pvq/decoded_segment.h"
-#include "cpu/packed_product.h"
+#include "cpu/packed_product/dispatch.h"
 
 namespace pyramidion {
 
 template <class Rows>
 class PackedSegment : public DecodedSegment {
  public:
-  // layout: what it is called; kernels: best first.
-  PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows,
-                const std::vector<PackedProductKernel<Rows>>& kernels, InstructionSet set);
+  // layout: what it is called; set: the best instruction set to use.
+  PackedSegment(const PvqCode& code, MemoryLayout layout, Rows rows, InstructionSet set);
 
   MemoryLayout memory_layout() const override { return layout_; }
   size_t bytes() const override { return rows_.bytes(); }
@@ -25,12 +24,12 @@ class PackedSegment : public DecodedSegment {
 
  private:
   void decode_pulses(size_t row, uint8_t* pulses, uint16_t* levels) const override {
-    kernel_->decode(rows_, row, pulses, levels);
+    kernel_.decode(rows_, row, pulses, levels);
   }
 
   const MemoryLayout layout_;
   const Rows rows_;
-  const PackedProductKernel<Rows>* kernel_;
+  const PackedProductKernel<Rows>& kernel_;
   // Of symbols in place of levels.
   std::unique_ptr<const GroupFactors> factors_;
 };

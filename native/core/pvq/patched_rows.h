@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "core/parallel/thread_pool.h"
@@ -36,7 +37,7 @@ struct PatchedRows {
 
   static constexpr size_t quads = 4, block_bytes = 104, span_blocks = 16, span_pulses = span_blocks * quads * 64;
   static constexpr size_t plane_at = 64, symbols_at = 96;
-  // Added to pulses where they are patched.
+  // Added to wide pulses.
   static constexpr int offset = 32;
   // In a group's symbol.
   static constexpr unsigned negated = 8;
@@ -60,24 +61,30 @@ struct PatchedRows {
   std::vector<float> symbol_levels(const std::vector<float>& levels) const;
 };
 
-// Patches the v + 32 of a span; returns where the patches of the next begin.
-inline const uint8_t* patch_span(const uint8_t* patches, uint8_t* span) {
+// Patches a span of v, or of v + 32 where pulses are kept as Pulse = uint8_t; returns where the patches of the next
+// begin.
+template <class Pulse>
+inline const uint8_t* patch_span(const uint8_t* patches, Pulse* span) {
+  constexpr bool is_signed = std::is_signed<Pulse>::value;
   uint16_t toggles, wide;
   std::memcpy(&toggles, patches, sizeof(toggles));
   std::memcpy(&wide, patches + 2, sizeof(wide));
   patches += 4;
-  uint8_t* at = span;
+  Pulse* at = span;
   const auto toggle = [&at](uint8_t gap) {
     at += gap;
-    // v + 32 is 0b0111vv below zero and 0b1000vv from there on; eight more or less is 0b1001vv and 0b0110vv.
-    *at ^= 0x38;
+    // v + 32 is 0b0111vv below zero and 0b1000vv from there on; eight more or less is 0b1001vv and 0b0110vv. Without
+    // the 32 it is 0b111111vv and 0b000000vv, 0b000001vv and 0b111110vv.
+    *at = static_cast<Pulse>(*at ^ (is_signed ? 0xf8 : 0x38));
   };
   const uint8_t* const end = patches + toggles;
   for (; end - patches >= 4; patches += 4) {
     for (int i = 0; i < 4; ++i) toggle(patches[i]);
   }
   for (; patches < end; ++patches) toggle(*patches);
-  for (; wide > 0; --wide, patches += 3) span[patches[0] | patches[1] << 8] = patches[2];
+  for (; wide > 0; --wide, patches += 3) {
+    span[patches[0] | patches[1] << 8] = static_cast<Pulse>(patches[2] - (is_signed ? PatchedRows::offset : 0));
+  }
   return patches;
 }
 

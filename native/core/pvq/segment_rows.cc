@@ -5,9 +5,9 @@
 #include "core/pvq/compact_segment.h"
 #include "core/pvq/expanded_segment.h"
 #include "core/pvq/packed_segment.h"
+#include "core/pvq/patched_rows.h"
+#include "core/pvq/residue_rows.h"
 #include "cpu/floats/kernels.h"
-#include "cpu/patched_product/dispatch.h"
-#include "cpu/residue_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -31,31 +31,30 @@ struct StoredCodes {
 // the stored codes, by a sample.
 template <class Rows, class Make>
 std::unique_ptr<SegmentRows> make_if_small(const StoredCodes& stored, MemoryLayout layout, double most,
-                                           const std::vector<PackedProductKernel<Rows>>& kernels, const Make& make) {
+                                           const Make& make) {
   // An odd step, lest rows that repeat by a power of two are sampled as one.
   const size_t count = std::min(kSampleRows, stored.rows), step = (stored.rows / std::max<size_t>(1, count) - 1) | 1;
   const double weights = static_cast<double>(count * stored.code.columns);
   const auto bytes = static_cast<double>(make(step, count, nullptr).bytes());
   if (8 * bytes > 8 * static_cast<double>(count * (stored.code.bytes + kRowBytes)) + most * weights) return nullptr;
-  return std::make_unique<PackedSegment<Rows>>(stored.code, layout, make(1, stored.rows, stored.pool), kernels,
-                                               stored.set);
+  return std::make_unique<PackedSegment<Rows>>(stored.code, layout, make(1, stored.rows, stored.pool), stored.set);
 }
 
 std::unique_ptr<SegmentRows> make_patched(const StoredCodes& stored) {
   if (!PatchedRows::supports(stored.code)) return nullptr;
-  return make_if_small(stored, MemoryLayout::split, kMostSplit, patched_product_kernels(),
-                       [&](size_t step, size_t rows, ThreadPool* pool) {
-                         return PatchedRows(stored.code, stored.codes, stored.stride * step, rows, stored.set, pool);
-                       });
+  return make_if_small<PatchedRows>(
+      stored, MemoryLayout::split, kMostSplit, [&](size_t step, size_t rows, ThreadPool* pool) {
+        return PatchedRows(stored.code, stored.codes, stored.stride * step, rows, stored.set, pool);
+      });
 }
 
 std::unique_ptr<SegmentRows> make_residues(const StoredCodes& stored, MemoryLayout layout, Signs signs) {
   if (!ResidueRows::supports(stored.code)) return nullptr;
-  return make_if_small(stored, layout, layout == MemoryLayout::split ? kMostSplit : kMostCompact,
-                       residue_product_kernels(), [&](size_t step, size_t rows, ThreadPool* pool) {
-                         return ResidueRows(stored.code, stored.codes, stored.stride * step, rows, signs, stored.set,
-                                            pool);
-                       });
+  return make_if_small<ResidueRows>(stored, layout, layout == MemoryLayout::split ? kMostSplit : kMostCompact,
+                                    [&](size_t step, size_t rows, ThreadPool* pool) {
+                                      return ResidueRows(stored.code, stored.codes, stored.stride * step, rows, signs,
+                                                         stored.set, pool);
+                                    });
 }
 
 // What is fastest of what fits; null where nothing does.

@@ -1,7 +1,6 @@
 // Reading of expanded rows with NEON, a quarter of a block, which is four groups, at once.
 //
-// Included behind dot(), which neon.cc and neon_dot.cc define. Everything has internal linkage: see lanes.h of the
-// search.
+// Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
 #include <arm_neon.h>
@@ -10,6 +9,7 @@
 
 #include "cpu/expanded_product/shapes.h"
 #include "cpu/expanded_product/word_bits.h"
+#include "cpu/quad_dots/neon.h"
 
 namespace pyramidion {
 namespace {

@@ -1,8 +1,7 @@
 // Products of expanded rows with NEON: a panel of rows, some blocks long, is read once and stays in the first-level
 // cache while all tokens pass by, two rows and four tokens at a time, a quarter of each block after the other.
 //
-// Included behind dot(), which neon.cc and neon_dot.cc define. Everything has internal linkage: see lanes.h of the
-// search.
+// Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
 #include "cpu/expanded_product/dispatch.h"

@@ -2,7 +2,7 @@
 //   <p, q> = <u, q> - 32 sum q   (the tokens come with -8 sum q),   sum p^2 = <u, u - 64> + 16 32^2.
 #if defined(__x86_64__)
 #include "cpu/symbol_factors/avx512.h"
-#include "cpu/patched_product/dispatch.h"
+#include "cpu/packed_product/dispatch.h"
 #include "cpu/patched_product/span_walk.h"
 
 namespace pyramidion {
@@ -49,7 +49,7 @@ void accumulate(const PatchedRows& rows, const GroupFactors& factors, size_t fir
   const __m512i twice = kept(0x40404040), low_four = kept(15);
   for (size_t row = first; row < first + count; ++row, lanes += block_groups) {
     __m512 sum = _mm512_loadu_ps(lanes);
-    walk_spans(rows, row, unpack, [&](size_t b, const uint8_t* fields, const uint8_t* bytes) {
+    walk_spans<uint8_t>(rows, row, unpack, [&](size_t b, const uint8_t* fields, const uint8_t* bytes) {
       const int8_t* x = tokens.values + b * quads * 64;
       __m512i dot = _mm512_slli_epi32(_mm512_load_si512(tokens.corrections + b * block_groups), 2);
       __m512i square = before_squares;
@@ -67,7 +67,7 @@ void accumulate(const PatchedRows& rows, const GroupFactors& factors, size_t fir
 }
 
 void decode(const PatchedRows& rows, size_t row, uint8_t* pulses, uint16_t* levels) {
-  walk_spans(rows, row, Unpacker(), [&](size_t b, const uint8_t* fields, const uint8_t* bytes) {
+  walk_spans<uint8_t>(rows, row, Unpacker(), [&](size_t b, const uint8_t* fields, const uint8_t* bytes) {
     const __m512i symbols = read_symbols(fields), offset = _mm512_set1_epi8(PatchedRows::offset);
     const __m512i level = _mm512_and_si512(symbols, _mm512_set1_epi32(PatchedRows::negated - 1));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(levels + b * block_groups), _mm512_cvtepi32_epi16(level));
@@ -83,8 +83,8 @@ void decode(const PatchedRows& rows, size_t row, uint8_t* pulses, uint16_t* leve
 
 }  // namespace
 
-extern const PatchedProductKernel patched_product_avx512;
-const PatchedProductKernel patched_product_avx512 = {InstructionSet::avx512, accumulate, decode};
+extern const PackedProductKernel<PatchedRows> patched_product_avx512;
+const PackedProductKernel<PatchedRows> patched_product_avx512 = {InstructionSet::avx512, accumulate, decode};
 
 }  // namespace pyramidion
 #endif

@@ -2,8 +2,8 @@
 #if defined(__x86_64__)
 #include <type_traits>
 
+#include "cpu/packed_product/dispatch.h"
 #include "cpu/residue_product/avx512_residues.h"
-#include "cpu/residue_product/dispatch.h"
 #include "cpu/symbol_factors/avx512.h"
 
 namespace pyramidion {
@@ -110,8 +110,8 @@ void decode(const ResidueRows& rows, size_t row, uint8_t* pulses, uint16_t* leve
 
 }  // namespace
 
-extern const ResidueProductKernel residue_product_avx512;
-const ResidueProductKernel residue_product_avx512 = {InstructionSet::avx512, accumulate, decode};
+extern const PackedProductKernel<ResidueRows> residue_product_avx512;
+const PackedProductKernel<ResidueRows> residue_product_avx512 = {InstructionSet::avx512, accumulate, decode};
 
 }  // namespace pyramidion
 #endif

@@ -1,5 +1,6 @@
 // Group by group, for any processor.
-#include "cpu/residue_product/dispatch.h"
+#include "core/pvq/residue_rows.h"
+#include "cpu/packed_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -47,7 +48,7 @@ void decode(const ResidueRows& rows, size_t row, uint8_t* pulses, uint16_t* leve
 
 }  // namespace
 
-extern const ResidueProductKernel residue_product_portable;
-const ResidueProductKernel residue_product_portable = {InstructionSet::portable, accumulate, decode};
+extern const PackedProductKernel<ResidueRows> residue_product_portable;
+const PackedProductKernel<ResidueRows> residue_product_portable = {InstructionSet::portable, accumulate, decode};
 
 }  // namespace pyramidion

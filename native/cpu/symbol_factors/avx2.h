@@ -1,4 +1,4 @@
-// The factors of eight groups by their symbols and squared norms with AVX2, and bits as masks.
+// Blocks of 16 groups with AVX2, in two vectors: dot products, factors by symbols and squared norms, bits as masks.
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
@@ -13,9 +13,29 @@
 namespace pyramidion {
 namespace {
 
-constexpr size_t half_groups = block_groups / 2;
+constexpr size_t parts = 2, part_groups = block_groups / parts;
+// Of a part: four bytes, a sum and a float a group.
+using Bytes = __m256i;
+using Sums = __m256i;
+using Floats = __m256;
+// Of a block, a symbol a lane.
+struct Symbols {
+  __m256i of[parts];
 
-inline __m256i load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
+  void store(uint8_t* to) const {
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(of[0], of[1]), 0xd8);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  }
+};
+
+inline Bytes load(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
+inline void store(void* to, Bytes bytes) { _mm256_storeu_si256(static_cast<__m256i*>(to), bytes); }
+// Signed ones, as PvqPulsesKernel has them.
+inline void store_pulses(void* to, Bytes pulses) { store(to, _mm256_xor_si256(pulses, _mm256_set1_epi8(-128))); }
+inline Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
+inline void store_floats(float* to, Floats floats) { _mm256_storeu_ps(to, floats); }
+inline Floats floats_of(Sums sums) { return _mm256_cvtepi32_ps(sums); }
 
 // Bit i of `bits` in all of lane i.
 inline __m256i lanes_of_bits(uint32_t bits) {
@@ -41,6 +61,14 @@ inline __m256i turned(__m256i x, __m256i negative) { return _mm256_sub_epi8(_mm2
 // Pairs of 16 bits into 32.
 inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
+// <magnitudes, x> of a part. The magnitudes of a group add up to 64 at most: sums of 16 bits hold all products.
+template <int Quads>
+inline Sums dot(const Bytes (&magnitudes)[Quads], const Bytes (&x)[Quads]) {
+  __m256i sums = _mm256_maddubs_epi16(magnitudes[0], x[0]);
+  for (int q = 1; q < Quads; ++q) sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(magnitudes[q], x[q]));
+  return widen(sums);
+}
+
 // level * (1 / ||p||): by permutations where all eight norms are among the 32 most usual, because gathers are dear,
 // else out of the table of all.
 class SymbolFactors {
@@ -55,7 +83,12 @@ class SymbolFactors {
     for (int i = 0; i < 4; ++i) inverse_norms_[i] = _mm256_loadu_ps(factors.inverse_norms + 8 * i);
   }
 
-  // square: of lanes beyond the row less than that of a point; they get any factor.
+  // squares: of lanes beyond the row less than that of a point; they get any factor.
+  void read(const Symbols& symbols, const Sums (&squares)[parts], Floats (&factors)[parts]) const {
+    for (size_t p = 0; p < parts; ++p) factors[p] = read(symbols.of[p], squares[p]);
+  }
+
+ private:
   __m256 read(__m256i symbols, __m256i square) const {
     const __m256i known = _mm256_max_epi32(square, first_);
     const __m256i usual = _mm256_srli_epi32(_mm256_sub_epi32(known, first_), 1);
@@ -68,7 +101,6 @@ class SymbolFactors {
     return _mm256_mul_ps(pick(levels_[0], levels_[1], symbols), norm);
   }
 
- private:
   // Of 16 numbers.
   static __m256 pick(__m256 low, __m256 high, __m256i place) {
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, place), _mm256_permutevar8x32_ps(high, place),

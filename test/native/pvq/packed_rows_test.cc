@@ -3,15 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "core/pvq/compact_segment.h"
 #include "core/pvq/packed_segment.h"
 #include "core/pvq/patched_rows.h"
-#include "cpu/patched_product/dispatch.h"
-#include "cpu/residue_product/dispatch.h"
+#include "core/pvq/residue_rows.h"
 #include "random_rows.h"
 
 using namespace pyramidion;
@@ -40,15 +38,9 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-// make(set): the rows to check, of the codes given.
-template <class Rows>
-struct Form {
-  const std::vector<PackedProductKernel<Rows>>& kernels;
-  std::function<Rows(const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set)> make;
-};
-
-template <class Rows>
-void check_rows(const Form<Rows>& form, const PvqLayout& layout, size_t rows, Random& random) {
+// make(code, codes, stride, rows, set): the rows to check.
+template <class Rows, class Make>
+void check_rows(const Make& make, const PvqLayout& layout, size_t rows, Random& random) {
   const PvqCode& code = layout.codes.front();
   StoredRows stored = random_rows(layout, rows, random);
   stored.codes.resize(stored.codes.size() + pvq_read_ahead);
@@ -61,8 +53,7 @@ void check_rows(const Form<Rows>& form, const PvqLayout& layout, size_t rows, Ra
     if (set > supported_instruction_set()) continue;
     INFO(name_of(set));
     const PackedSegment<Rows> segment(code, MemoryLayout::split,
-                                      form.make(code, stored.codes.data(), layout.row_bytes, rows, set), form.kernels,
-                                      set);
+                                      make(code, stored.codes.data(), layout.row_bytes, rows, set), set);
     const Decoded decoded = decode_all(segment, layout, rows, inputs, start);
     REQUIRE(decoded.levels == expected.levels);
     REQUIRE(same_bits(decoded.values, expected.values));
@@ -70,11 +61,11 @@ void check_rows(const Form<Rows>& form, const PvqLayout& layout, size_t rows, Ra
   }
 }
 
-Form<ResidueRows> residue_form(ResidueRows::Signs signs) {
-  return {residue_product_kernels(),
-          [signs](const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set) {
-            return ResidueRows(code, codes, stride, rows, signs, set, nullptr);
-          }};
+void check_residue_rows(ResidueRows::Signs signs, const PvqLayout& layout, size_t rows, Random& random) {
+  const auto make = [signs](const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set) {
+    return ResidueRows(code, codes, stride, rows, signs, set, nullptr);
+  };
+  check_rows<ResidueRows>(make, layout, rows, random);
 }
 
 }  // namespace
@@ -104,8 +95,8 @@ TEST_CASE("residue rows give the products, weights and levels of their codes") {
     for (size_t columns : {1, 7, 8, 100, 128, 256, 576, 1000}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
       const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels)}}, cache);
-      check_rows(residue_form(ResidueRows::Signs::nonzero), layout, 5, random);
-      check_rows(residue_form(ResidueRows::Signs::all), layout, 5, random);
+      check_residue_rows(ResidueRows::Signs::nonzero, layout, 5, random);
+      check_residue_rows(ResidueRows::Signs::all, layout, 5, random);
     }
   }
 }
@@ -115,15 +106,14 @@ TEST_CASE("patched rows give the products, weights and levels of their codes") {
   INFO("seed ", seed);
   Random random(seed);
   PyramidCache cache;
-  const Form<PatchedRows> form = {patched_product_kernels(), [](const PvqCode& code, const uint8_t* codes,
-                                                                size_t stride, size_t rows, InstructionSet set) {
-                                    return PatchedRows(code, codes, stride, rows, set, nullptr);
-                                  }};
+  const auto make = [](const PvqCode& code, const uint8_t* codes, size_t stride, size_t rows, InstructionSet set) {
+    return PatchedRows(code, codes, stride, rows, set, nullptr);
+  };
   for (const auto& [pulses, levels] : {std::pair<int, size_t>{1, 3}, {3, 1}, {11, 3}, {24, 7}, {25, 8}, {31, 5}}) {
     // 4096 and more: several spans.
     for (size_t columns : {1, 16, 100, 256, 577, 4096, 5000}) {
       INFO("K ", pulses, " L ", levels, " columns ", columns);
-      check_rows(form, PvqLayout(columns, {{columns, 16, pulses, some_levels(levels)}}, cache), 3, random);
+      check_rows<PatchedRows>(make, PvqLayout(columns, {{columns, 16, pulses, some_levels(levels)}}, cache), 3, random);
     }
   }
 }

@@ -1,5 +1,8 @@
-// Products of rows in a form that is decoded in registers with one int8 token, and their pulses.
+// Products of rows in a form that is decoded in registers (core/pvq/residue_rows.h, patched_rows.h) with one int8
+// token, and their pulses, in the fastest form that this processor runs.
 #pragma once
+
+#include <vector>
 
 #include "core/pvq/group_factors.h"
 #include "core/pvq/integer_tokens.h"
@@ -17,5 +20,18 @@ struct PackedProductKernel {
   // Into what PvqPulsesKernel::decode makes.
   void (*decode)(const Rows& rows, size_t row, uint8_t* pulses, uint16_t* levels);
 };
+
+// Of ResidueRows or PatchedRows, best first; the last one runs everywhere.
+template <class Rows>
+const std::vector<PackedProductKernel<Rows>>& packed_product_kernels();
+
+// The first of them that `set` covers.
+template <class Rows>
+const PackedProductKernel<Rows>& packed_product_kernel(InstructionSet set) {
+  for (const PackedProductKernel<Rows>& kernel : packed_product_kernels<Rows>()) {
+    if (kernel.instruction_set <= set) return kernel;
+  }
+  return packed_product_kernels<Rows>().back();
+}
 
 }  // namespace pyramidion
