@@ -47,9 +47,9 @@ std::vector<float> unit_metric(const std::vector<double>& metric, size_t d) {
   return to_floats(metric, 1 / mean);
 }
 
-// Floats from one row of a coupling matrix to the next: whole cache lines, an odd number of them, so that tiles of
-// columns do not fall into the same few sets of a cache.
-size_t coupling_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
+// Floats from one row of a band to the next: whole cache lines, an odd number of them, so that tiles of columns do not
+// fall into the same few sets of a cache.
+size_t band_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
 
 // Rows of a matrix that a thread fills at a time.
 constexpr size_t rows_at_once = 32;
@@ -105,94 +105,102 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
     std::iota(&source[next], &source[next] + group.columns, group.first_column);
     next += layout.codes[group.segment].dimension;
   }
-  factor(
-      [=, &source](size_t i, size_t j) {
-        const bool both = source[i] < given && source[j] < given;
-        return (both ? factor_of_two * hessian[source[i] * given + source[j]] : 0) + (i == j ? ridge : 0);
-      },
-      pool);
+  // A row of H in rounding order, plus ridge.
+  const auto read_row = [&](size_t i, double* row) {
+    std::fill_n(row, columns_, 0.0);
+    if (source[i] < given) {
+      const double* values = hessian + source[i] * given;
+      size_t j = 0;
+      for (const Group& group : groups_) {
+        for (size_t k = 0; k < group.columns; ++k) row[j + k] = factor_of_two * values[group.first_column + k];
+        j += layout.codes[group.segment].dimension;
+      }
+    }
+    row[i] += ridge;
+  };
+  factor(read_row, pool);
 }
 
-// element(i, j): of H in rounding order, plus ridge.
-template <class Element>
-void GuidedPlan::factor(const Element& element, ThreadPool& pool) {
-  const size_t n = columns_;
+void GuidedPlan::factor(const std::function<void(size_t i, double* row)>& read_row, ThreadPool& pool) {
+  const size_t n = columns_, panels = (n + coupling_panel - 1) / coupling_panel;
+  stride_ = band_stride(n);
+  hessian_.emplace(panels * coupling_panel * n);
+  factor_.emplace(panels * coupling_panel * n);
+  const auto in_panels = [n](size_t i, size_t j) {
+    return (j / coupling_panel * n + i) * coupling_panel + j % coupling_panel;
+  };
   // The lower factor L of H with rows and columns reversed gives the upper one: R = L reversed, H = R R'.
   AlignedBuffer<double> lower(n * n);
   pool.parallel_for(n, rows_at_once, [&](size_t begin, size_t end) {
+    std::vector<double> row(n);
     for (size_t i = begin; i < end; ++i) {
-      for (size_t j = 0; j <= i; ++j) lower[i * n + j] = element(n - 1 - i, n - 1 - j);
+      read_row(i, row.data());
+      std::reverse_copy(row.begin() + i, row.end(), &lower[(n - 1 - i) * n]);
+      for (size_t j = 0; j < n; ++j) (*hessian_)[in_panels(i, j)] = static_cast<float>(row[j]);
     }
   });
   cholesky(lower.data(), n, pool);
   const auto upper = [&](size_t i, size_t j) { return lower[(n - 1 - i) * n + n - 1 - j]; };
-
-  stride_ = coupling_stride(n);
-  hessian_.emplace(n * stride_);
-  factor_.emplace(n * stride_);
-  std::vector<size_t> first_columns;
-  size_t next = 0;
-  for (const Group& group : groups_) {
-    first_columns.push_back(next);
-    next += layout_->codes[group.segment].dimension;
-  }
-  blocks_.resize(groups_.size());
-  for (std::vector<GuidedGroup>* sweep : {&feedback_, &descent_, &before_, &own_}) sweep->resize(groups_.size());
-  pool.parallel_for(groups_.size(), 1, [&](size_t begin, size_t end) {
-    for (size_t g = begin; g < end; ++g) {
-      const PvqCode& code = layout_->codes[groups_[g].segment];
-      const size_t d = code.dimension, first = first_columns[g];
-      float* hessian_rows = hessian_->data() + first * stride_;
-      float* factor_rows = factor_->data() + first * stride_;
-      for (size_t i = 0; i < d; ++i) {
-        float *row_of_H = hessian_rows + i * stride_, *row_of_R = factor_rows + i * stride_;
-        for (size_t j = 0; j < n; ++j) row_of_H[j] = static_cast<float>(element(first + i, j));
-        for (size_t j = first; j < n; ++j) row_of_R[j] = static_cast<float>(upper(first + i, j));
+  pool.parallel_for(panels, 1, [&](size_t panel, size_t) {
+    const size_t first = panel * coupling_panel, last = std::min(n, first + coupling_panel);
+    for (size_t i = 0; i < last; ++i) {
+      for (size_t j = std::max(i, first); j < last; ++j) {
+        (*factor_)[in_panels(i, j)] = static_cast<float>(upper(i, j));
       }
-      for (size_t j = 0; j < first; ++j) {
-        for (size_t i = 0; i < d; ++i) factor_rows[i * stride_ + j] = static_cast<float>(upper(j, first + i));
+    }
+    for (size_t i = first; i < n; ++i) {
+      for (size_t j = first; j < std::min(i, last); ++j) {
+        (*factor_)[in_panels(i, j)] = static_cast<float>(upper(j, i));
       }
-
-      std::vector<double> r(d * d), h(d * d), rr(d * d, 0), transposed(d * d);
-      for (size_t i = 0; i < d; ++i) {
-        for (size_t j = 0; j < d; ++j) {
-          r[i * d + j] = upper(first + i, first + j);
-          h[i * d + j] = element(first + i, first + j);
-        }
-      }
-      for (size_t i = 0; i < d; ++i) {
-        for (size_t j = 0; j < d; ++j) {
-          for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
-          transposed[i * d + j] = r[j * d + i];
-        }
-      }
-      Blocks& blocks = blocks_[g];
-      blocks = {unit_metric(rr, d), to_floats(inverse_of(r, d)), unit_metric(h, d), to_floats(inverse_of(h, d)),
-                to_floats(transposed)};
-      const GuidedGroup group{
-          code.pyramid(), code.levels.data(), code.levels.size(), nullptr, nullptr, nullptr, stride_, first, n - first};
-      GuidedGroup& feedback = feedback_[g] = group;
-      feedback.metric = blocks.feedback_metric.data();
-      feedback.inverse = blocks.feedback_inverse.data();
-      feedback.coupling = factor_rows + first;
-
-      GuidedGroup& descent = descent_[g] = group;
-      descent.metric = blocks.descent_metric.data();
-      descent.inverse = blocks.descent_inverse.data();
-      descent.coupling = hessian_rows;
-      descent.first_coupled = 0;
-      descent.coupled_columns = n;
-
-      GuidedGroup& before = before_[g] = descent;
-      before.coupling = factor_rows;
-      before.coupled_columns = first;
-
-      GuidedGroup& own = own_[g] = descent;
-      own.first_coupled = first;
-      own.coupling = blocks.own.data();
-      own.coupling_stride = own.coupled_columns = d;
     }
   });
+
+  size_t first = 0;
+  blocks_.reserve(groups_.size());
+  std::vector<double> row(n);
+  for (const Group& group : groups_) {
+    const PvqCode& code = layout_->codes[group.segment];
+    const size_t d = code.dimension;
+    std::vector<double> r(d * d), h(d * d), rr(d * d, 0);
+    Blocks& blocks = blocks_.emplace_back();
+    blocks.own.resize(d * coupling_panel);
+    for (size_t i = 0; i < d; ++i) {
+      read_row(first + i, row.data());
+      for (size_t j = 0; j < d; ++j) {
+        h[i * d + j] = row[first + j];
+        r[i * d + j] = upper(first + i, first + j);
+      }
+    }
+    for (size_t i = 0; i < d; ++i) {
+      for (size_t j = 0; j < d; ++j) {
+        for (size_t k = std::max(i, j); k < d; ++k) rr[i * d + j] += r[i * d + k] * r[j * d + k];
+        // Groups have the whole block of R; R' has one of its own.
+        (*factor_)[in_panels(first + i, first + j)] = static_cast<float>(r[i * d + j]);
+        blocks.own[i * coupling_panel + (first + j) % coupling_panel] = static_cast<float>(r[j * d + i]);
+      }
+    }
+    blocks.feedback_metric = unit_metric(rr, d);
+    blocks.feedback_inverse = to_floats(inverse_of(r, d));
+    blocks.descent_metric = unit_metric(h, d);
+    blocks.descent_inverse = to_floats(inverse_of(h, d));
+
+    const float *rows_of_H = hessian_->data() + first * coupling_panel,
+                *rows_of_R = factor_->data() + first * coupling_panel;
+    const size_t panel_stride = n * coupling_panel;
+    feedback_.push_back({code.pyramid(), code.levels.data(), code.levels.size(), blocks.feedback_metric.data(),
+                         blocks.feedback_inverse.data(), rows_of_R, panel_stride, first, n - first});
+    descent_.push_back({code.pyramid(), code.levels.data(), code.levels.size(), blocks.descent_metric.data(),
+                        blocks.descent_inverse.data(), rows_of_H, panel_stride, 0, n});
+    before_.push_back(descent_.back());
+    before_.back().coupling = rows_of_R;
+    before_.back().coupled_columns = first;
+    own_.push_back(descent_.back());
+    own_.back().coupling = blocks.own.data();
+    own_.back().panel_stride = 0;
+    own_.back().first_coupled = first;
+    own_.back().coupled_columns = d;
+    first += d;
+  }
   independent_ = feedback_;
   for (GuidedGroup& group : independent_) group.coupled_columns = 0;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -52,22 +53,23 @@ class GuidedPlan {
   };
   class Band;
 
-  // D x D each; own: the diagonal block of R'.
+  // D x D each; own: the block of R' that couples a group to itself, in a panel that stands for all.
   struct Blocks {
     std::vector<float> feedback_metric, feedback_inverse, descent_metric, descent_inverse, own;
   };
 
-  template <class Element>
-  void factor(const Element& element, ThreadPool& pool);
+  // read_row: a row of H in rounding order.
+  void factor(const std::function<void(size_t i, double* row)>& read_row, ThreadPool& pool);
 
   std::shared_ptr<const PvqLayout> layout_;
   GuidedOptions options_;
   // In rounding order; columns are padded to whole groups.
   std::vector<Group> groups_;
   size_t columns_ = 0;
-  // In rounding order, rows stride_ apart: H, and its upper factor R, H = R R', with R' in the place of the zeros left
-  // of groups.
+  // Floats from one row of a band to the next.
   size_t stride_ = 0;
+  // In rounding order and panels of columns: H, and its upper factor R, H = R R', with R' in the place of the zeros
+  // left of groups.
   std::optional<AlignedBuffer<float>> hessian_, factor_;
   std::vector<Blocks> blocks_;
   // Groups coupled by R, to themselves too, so that a sweep of feedback leaves d R; the same, coupled to nothing;

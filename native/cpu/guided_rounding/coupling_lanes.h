@@ -16,19 +16,19 @@ namespace pyramidion {
 namespace {
 
 // Accumulators of a tile, rows x vectors: as many as registers hold beside what they are made of. Where everything
-// changes, a tile's part of the coupling matrix is read again for every four rows and has to fit the first-level cache;
+// changes, a tile's part of the coupling matrix is read again for every six rows and has to fit the first-level cache;
 // where little does, few rows share it, and wide tiles keep both units of multiply-adds busy for a single one.
 #if PYRAMIDION_LANES == 16 || defined(PYRAMIDION_NEON)
-constexpr int dense_vectors = 6, sparse_vectors = 8;
+constexpr int dense_vectors = 4, sparse_vectors = 8;
 #else
-constexpr int dense_vectors = 3, sparse_vectors = 4;
+constexpr int dense_vectors = 2, sparse_vectors = 4;
 #endif
-constexpr int dense_rows = 4, sparse_rows = 3;
+constexpr int dense_rows = 6, sparse_rows = 3;
 constexpr size_t dense_columns = 64;
 // Columns of the groups between two products with all others.
 constexpr size_t block_columns = 256;
-
-constexpr int narrower(int vectors) { return vectors == 6 ? 2 : vectors / 2; }
+// Columns of a batch: groups that are rounded before others hear of it.
+constexpr size_t batch_columns = 64;
 
 // Consecutive groups of a sweep and their columns.
 struct Span {
@@ -79,7 +79,19 @@ struct Accumulators {
   size_t stride;
 };
 
-// changes, sums: a pointer a row, to its changes of the span's first column and to its sum of `column`.
+// Part of the coupling matrix that will be read next: so many floats of it for each row of the product at hand.
+struct Ahead {
+  const float* from;
+  size_t floats_per_row;
+
+  void fetch(size_t row, size_t rows) const {
+    for (size_t at = row * floats_per_row; at < (row + rows) * floats_per_row; at += 16)
+      __builtin_prefetch(from + at, 0, 2);
+  }
+};
+
+// changes, accumulators: a pointer a row, to its changes of the span's first column and to its sum of `column`. A tile
+// begins with a panel or stays within one.
 template <int rows, int vectors>
 void couple_tile(const Span& span, const float* const* changes, size_t column, float* const* accumulators) {
   Floats sums[rows][vectors];
@@ -89,15 +101,18 @@ void couple_tile(const Span& span, const float* const* changes, size_t column, f
   size_t place = 0;
   for (size_t g = 0; g < span.count; ++g) {
     const GuidedGroup& group = span.groups[g];
-    const float* coupling = group.coupling + (column - group.first_coupled);
+    const float* coupling = coupling_to(group, column);
     for (const size_t end = place + group.pyramid.dimension; place < end; ++place) {
       Floats row_of_coupling[vectors];
-      for (int v = 0; v < vectors; ++v) row_of_coupling[v] = load_lanes(coupling + v * lanes);
+      for (size_t v = 0; v < vectors; ++v) {
+        row_of_coupling[v] =
+            load_lanes(coupling + v * lanes / coupling_panel * group.panel_stride + v * lanes % coupling_panel);
+      }
       for (int r = 0; r < rows; ++r) {
         const float change = changes[r][place];
         for (int v = 0; v < vectors; ++v) sums[r][v] = multiply_add(row_of_coupling[v], change, sums[r][v]);
       }
-      coupling += group.coupling_stride;
+      coupling += coupling_panel;
     }
   }
   for (int r = 0; r < rows; ++r) {
@@ -108,7 +123,7 @@ void couple_tile(const Span& span, const float* const* changes, size_t column, f
 // The same for any number of rows, row_of(0), row_of(1), ..., `rows` at a time.
 template <int rows, int vectors, class RowOf>
 void couple_tiles(const Span& span, const Changes& changes, size_t row_count, const RowOf& row_of, size_t column,
-                  const Accumulators& accumulators) {
+                  const Accumulators& accumulators, const Ahead& ahead) {
   size_t first = 0;
   for (; first + rows <= row_count; first += rows) {
     const float* from[rows];
@@ -118,11 +133,12 @@ void couple_tiles(const Span& span, const Changes& changes, size_t row_count, co
       from[r] = changes.values + row * changes.stride;
       to[r] = accumulators.values + row * accumulators.stride + column;
     }
+    ahead.fetch(first, rows);
     couple_tile<rows, vectors>(span, from, column, to);
   }
   if constexpr (rows > 1) {
     const auto rest = [&](size_t r) { return row_of(first + r); };
-    couple_tiles<rows - 1, vectors>(span, changes, row_count - first, rest, column, accumulators);
+    couple_tiles<rows - 1, vectors>(span, changes, row_count - first, rest, column, accumulators, {nullptr, 0});
   }
 }
 
@@ -131,8 +147,12 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
   if (changes.rows == nullptr) {
     const auto row_of = [](size_t r) { return r; };
     span.for_each_part(dense_columns, [&](const Span& part) {
+      const size_t floats = part.columns * coupling_panel;
+      const bool last = part.last_column() == span.last_column();
+      const float* next =
+          last ? coupling_to(span.groups[0], column + coupling_panel) : coupling_to(part.groups[0], column) + floats;
       couple_tiles<dense_rows, vectors>(part, changes.from(part.first_column - span.first_column, 0), changes.row_count,
-                                        row_of, column, accumulators);
+                                        row_of, column, accumulators, {next, floats / changes.row_count});
     });
     return;
   }
@@ -141,7 +161,7 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
     const std::vector<uint32_t>& rows = changes.rows[g];
     const auto row_of = [&](size_t r) { return rows[r]; };
     couple_tiles<sparse_rows, vectors>({span.groups + g, 1, 0, 0, 0}, changes.from(place, g), rows.size(), row_of,
-                                       column, accumulators);
+                                       column, accumulators, {nullptr, 0});
     place += span.groups[g].pyramid.dimension;
   }
 }
@@ -150,31 +170,47 @@ inline void couple_column(const Span& span, const Changes& changes, size_t colum
   size_t place = 0;
   for (size_t g = 0; g < span.count; ++g) {
     const GuidedGroup& group = span.groups[g];
-    const float* coupling = group.coupling + (column - group.first_coupled);
+    const float* coupling = coupling_to(group, column);
     const size_t count = changes.rows == nullptr ? changes.row_count : changes.rows[g].size();
     for (size_t r = 0; r < count; ++r) {
       const size_t row = changes.rows == nullptr ? r : changes.rows[g][r];
       float& sum = accumulators.values[row * accumulators.stride + column];
       for (int i = 0; i < group.pyramid.dimension; ++i) {
-        sum =
-            __builtin_fmaf(coupling[i * group.coupling_stride], changes.values[row * changes.stride + place + i], sum);
+        sum = __builtin_fmaf(coupling[i * coupling_panel], changes.values[row * changes.stride + place + i], sum);
       }
     }
     place += group.pyramid.dimension;
   }
 }
 
-// The columns from first to last - 1, which every group is coupled to, in tiles as wide as fit.
+// Columns from first to last - 1 of one panel, which every group is coupled to, in tiles as wide as fit.
 template <int vectors>
-void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
-                    const Accumulators& accumulators) {
+void couple_panel(const Span& span, const Changes& changes, size_t first, size_t last,
+                  const Accumulators& accumulators) {
   for (; last - first >= vectors * lanes; first += vectors * lanes) {
     couple_vectors<vectors>(span, changes, first, accumulators);
   }
   if constexpr (vectors > 1) {
-    couple_columns<narrower(vectors)>(span, changes, first, last, accumulators);
+    couple_panel<vectors / 2>(span, changes, first, last, accumulators);
   } else {
     for (; first < last; ++first) couple_column(span, changes, first, accumulators);
+  }
+}
+
+// The same for columns of any panels.
+template <int vectors>
+void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
+                    const Accumulators& accumulators) {
+  constexpr size_t tile = vectors * lanes, widest = tile < coupling_panel ? tile : coupling_panel;
+  while (first < last) {
+    if (tile > coupling_panel && first % coupling_panel == 0 && last - first >= tile) {
+      couple_vectors<vectors>(span, changes, first, accumulators);
+      first += tile;
+      continue;
+    }
+    const size_t end = std::min(last, (first / coupling_panel + 1) * coupling_panel);
+    couple_panel<widest / lanes>(span, changes, first, end, accumulators);
+    first = end;
   }
 }
 
@@ -215,10 +251,30 @@ inline void couple_range(const Span& span, const Changes& changes, size_t first,
   couple_columns(span, changes, common_first, common_last, accumulators);
 }
 
+// What a batch of a block's groups adds to the block's other columns.
+inline void couple_batch(const Span& batch, const Span& block, const Changes& changes,
+                         const Accumulators& accumulators) {
+  couple_range(batch, changes, block.first_column, batch.first_column, accumulators);
+  couple_range(batch, changes, batch.last_column(), block.last_column(), accumulators);
+}
+
+// What a block adds to all other columns.
+inline void couple_block(const Span& block, size_t columns, const Changes& changes, const Accumulators& accumulators) {
+  couple_range(block, changes, 0, block.first_column, accumulators);
+  couple_range(block, changes, block.last_column(), columns, accumulators);
+}
+
 inline void accumulate_groups(const GuidedGroup* groups, size_t group_count, const float* changes, size_t rows,
                               size_t columns, size_t stride, float* accumulators) {
+  const Changes all{changes, rows, stride, nullptr};
+  const Accumulators sums{accumulators, stride};
   span_of(groups, group_count).for_each_part(block_columns, [&](const Span& block) {
-    couple_range(block, {changes + block.first_column, rows, stride, nullptr}, 0, columns, {accumulators, stride});
+    block.for_each_part(batch_columns, [&](const Span& batch) {
+      const Changes own = all.from(batch.first_column, 0);
+      couple_range(batch, own, batch.first_column, batch.last_column(), sums);
+      couple_batch(batch, block, own, sums);
+    });
+    couple_block(block, columns, all.from(block.first_column, 0), sums);
   });
 }
 

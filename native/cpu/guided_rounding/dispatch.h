@@ -29,10 +29,20 @@ struct GuidedGroup {
   const float* metric;
   // D x D, row-major: the group aims at  w + inverse' accumulator - d;  R_gg^-1 or H_gg^-1.
   const float* inverse;
-  // D rows of coupling_stride floats: what a change of d adds to the accumulators of the columns from first_coupled on.
+  // D rows of a matrix: what a change of d adds to the accumulators of the columns from first_coupled on. It is stored
+  // in panels, which products read from one end to the other: coupling_panel columns of all rows, row after row;
+  // panel_stride floats from one panel to the next.
   const float* coupling;
-  size_t coupling_stride, first_coupled, coupled_columns;
+  size_t panel_stride, first_coupled, coupled_columns;
 };
+
+constexpr size_t coupling_panel = 64;
+
+// What the group's first coordinate adds to a column; that of the next coordinate is coupling_panel floats further.
+// Internal, so that code compiled for one instruction set is never merged with that for another.
+static inline const float* coupling_to(const GuidedGroup& group, size_t column) {
+  return group.coupling + column / coupling_panel * group.panel_stride + column % coupling_panel;
+}
 
 // The state of `count` rows, a multiple of `lanes`. What is searched is stored a vector's rows after another, each
 // column after column (or group after group) with a row a lane; what products add to is stored row by row, a row every

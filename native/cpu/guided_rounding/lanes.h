@@ -155,9 +155,6 @@ void with_shape(const Pyramid& pyramid, const Action& action) {
   }
 }
 
-// Columns of a batch: groups that are rounded before others hear of it.
-constexpr size_t batch_columns = 64;
-
 // Between rows of `stride` floats and a row a lane: sums[column] are those of `column`.
 inline void load_sums(const float* rows, size_t stride, size_t columns, Floats* sums) {
   size_t column = 0;
@@ -212,9 +209,9 @@ void round_batch(const Span& batch, size_t group_count, size_t row, int count, i
         if (!any(changed)) continue;
         const size_t end = std::min(batch.last_column(), group.first_coupled + group.coupled_columns);
         for (size_t to = std::max(batch.first_column, group.first_coupled); to < end; ++to) {
-          const float* coupling = group.coupling + (to - group.first_coupled);
+          const float* coupling = coupling_to(group, to);
           Floats sum = sums[v][to - batch.first_column];
-          for (int i = 0; i < d; ++i) sum = multiply_add(change[i], coupling[i * group.coupling_stride], sum);
+          for (int i = 0; i < d; ++i) sum = multiply_add(change[i], coupling[i * coupling_panel], sum);
           sums[v][to - batch.first_column] = sum;
         }
         for (int lane = 0; lane < lanes; ++lane) {
@@ -246,11 +243,9 @@ void sweep_groups(const GuidedGroup* groups, size_t group_count, int moves, bool
         round_batch(batch, group_count, row, static_cast<int>(std::min<size_t>(left, most_vectors)), moves, start, rows,
                     values.data() + column, block_columns, changed_rows.data() + group);
       }
-      couple_range(batch, changes.from(column, group), block.first_column, batch.first_column, accumulators);
-      couple_range(batch, changes.from(column, group), batch.last_column(), block.last_column(), accumulators);
+      couple_batch(batch, block, changes.from(column, group), accumulators);
     });
-    couple_range(block, changes, 0, block.first_column, accumulators);
-    couple_range(block, changes, block.last_column(), rows.columns, accumulators);
+    couple_block(block, rows.columns, changes, accumulators);
   });
 }
 

@@ -149,9 +149,9 @@ const GuidedDevice::Groups& GuidedDevice::uploaded(const std::vector<HostGroup>&
     placed.push_back(
         {column, static_cast<uint32_t>(group.pyramid.pulses), level_count, place + 2 * d * d, place, place + d * d});
     place += 2 * d * d + level_count;
-    for (size_t i = 0; i < d; ++i) {
-      std::copy_n(group.coupling + i * group.coupling_stride, group.coupled_columns,
-                  coupling.data() + (column + i) * columns + group.first_coupled);
+    for (size_t to = group.first_coupled; to < group.first_coupled + group.coupled_columns; ++to) {
+      const float* from = coupling_to(group, to);
+      for (size_t i = 0; i < d; ++i) coupling[(column + i) * columns + to] = from[i * coupling_panel];
     }
     made->coupled |= group.coupled_columns > 0;
     std::vector<Groups::Block>& blocks = made->blocks;

@@ -20,6 +20,8 @@ struct Problem {
     levels = some_levels(code.levels);
     factor = scaled(random.gaussians(columns * columns), 0.05f);
     hessian = scaled(random.gaussians(columns * columns), 0.05f);
+    factor_panels = in_panels(factor);
+    hessian_panels = in_panels(hessian);
     for (size_t g = 0; g < groups; ++g) {
       const std::vector<float> root = scaled(random.gaussians(d * d), 0.2f);
       for (size_t i = 0; i < d; ++i) {
@@ -39,14 +41,14 @@ struct Problem {
     const size_t d = setting.dimension;
     for (size_t g = 0; g < groups; ++g) {
       const size_t first = g * d, coupled = feedback ? first : 0;
-      const std::vector<float>& coupling = feedback ? factor : hessian;
+      const std::vector<float>& coupling = feedback ? factor_panels : hessian_panels;
       result.push_back({{setting.dimension, setting.pulses},
                         levels.data(),
                         levels.size(),
                         metrics.data() + g * d * d,
                         inverses.data() + g * d * d,
-                        coupling.data() + first * columns + coupled,
-                        columns,
+                        coupling.data() + first * coupling_panel,
+                        columns * coupling_panel,
                         coupled,
                         columns - coupled});
     }
@@ -58,9 +60,20 @@ struct Problem {
     return values;
   }
 
+  // As the processor's kernels read a matrix.
+  std::vector<float> in_panels(const std::vector<float>& matrix) const {
+    std::vector<float> panels((columns + coupling_panel - 1) / coupling_panel * coupling_panel * columns);
+    for (size_t i = 0; i < columns; ++i) {
+      for (size_t j = 0; j < columns; ++j) {
+        panels[(j / coupling_panel * columns + i) * coupling_panel + j % coupling_panel] = matrix[i * columns + j];
+      }
+    }
+    return panels;
+  }
+
   CodeSetting setting;
   size_t groups, columns;
-  std::vector<float> levels, factor, hessian, metrics, inverses;
+  std::vector<float> levels, factor, hessian, factor_panels, hessian_panels, metrics, inverses;
 };
 
 // What rounding leaves: columns x rows, and rows.
@@ -93,7 +106,8 @@ State round_on_cpu(const Problem& problem, const std::vector<float>& targets, co
       s[lane] = scales[first + lane];
       for (size_t c = 0; c < columns; ++c) w[c * lanes + lane] = targets[c * rows + first + lane];
     }
-    const GuidedRows state{lanes, columns, columns, w.data(), d.data(), a.data(), s.data(), points.data(), levels.data()};
+    const GuidedRows state{lanes,    columns,  columns,       w.data(),     d.data(),
+                           a.data(), s.data(), points.data(), levels.data()};
     kernel.sweep(feedback.data(), problem.groups, 8, true, state);
     std::vector<float> by_row(columns * lanes);
     for (size_t i = 0; i < by_row.size(); ++i) by_row[i] = d[i % columns * lanes + i / columns];
