@@ -51,6 +51,8 @@ std::vector<float> unit_metric(const std::vector<double>& metric, size_t d) {
 // fall into the same few sets of a cache.
 size_t band_stride(size_t columns) { return ((columns + 15) / 16 | 1) * 16; }
 
+float to_float(double value) { return static_cast<float>(value); }
+
 // Rows of a matrix that a thread fills at a time.
 constexpr size_t rows_at_once = 32;
 
@@ -98,24 +100,21 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
                      [&](const Group& a, const Group& b) { return weight(a) > weight(b); });
   }
 
-  // The column of H at each place in rounding order; the columns that pad a group are tied to nothing.
-  std::vector<size_t> source(columns_, given);
-  size_t next = 0;
+  // The column of H at each place in rounding order, and the places that pad groups, which are tied to nothing.
+  std::vector<size_t> source, padding;
   for (const Group& group : groups_) {
-    std::iota(&source[next], &source[next] + group.columns, group.first_column);
-    next += layout.codes[group.segment].dimension;
+    for (size_t i = 0; i < static_cast<size_t>(layout.codes[group.segment].dimension); ++i) {
+      if (i >= group.columns) padding.push_back(source.size());
+      source.push_back(i < group.columns ? group.first_column + i : 0);
+    }
   }
   // A row of H in rounding order, plus ridge.
-  const auto read_row = [&](size_t i, double* row) {
-    std::fill_n(row, columns_, 0.0);
-    if (source[i] < given) {
-      const double* values = hessian + source[i] * given;
-      size_t j = 0;
-      for (const Group& group : groups_) {
-        for (size_t k = 0; k < group.columns; ++k) row[j + k] = factor_of_two * values[group.first_column + k];
-        j += layout.codes[group.segment].dimension;
-      }
-    }
+  const auto read_row = [=, &source, &padding](size_t i, double* row) {
+    const double* values = hessian + source[i] * given;
+    const size_t *columns = source.data(), n = source.size();
+    const bool padded = std::binary_search(padding.begin(), padding.end(), i);
+    for (size_t j = 0; j < n; ++j) row[j] = padded ? 0 : factor_of_two * values[columns[j]];
+    for (const size_t j : padding) row[j] = 0;
     row[i] += ridge;
   };
   factor(read_row, pool);
@@ -136,22 +135,26 @@ void GuidedPlan::factor(const std::function<void(size_t i, double* row)>& read_r
     for (size_t i = begin; i < end; ++i) {
       read_row(i, row.data());
       std::reverse_copy(row.begin() + i, row.end(), &lower[(n - 1 - i) * n]);
-      for (size_t j = 0; j < n; ++j) (*hessian_)[in_panels(i, j)] = static_cast<float>(row[j]);
+      for (size_t j = 0; j < n; j += coupling_panel) {
+        const size_t width = std::min(coupling_panel, n - j);
+        std::transform(&row[j], &row[j] + width, &(*hessian_)[in_panels(i, j)], to_float);
+      }
     }
   });
   cholesky(lower.data(), n, pool);
-  const auto upper = [&](size_t i, size_t j) { return lower[(n - 1 - i) * n + n - 1 - j]; };
+  const auto upper = [&lower, n](size_t i, size_t j) -> const double& { return lower[(n - 1 - i) * n + n - 1 - j]; };
   pool.parallel_for(panels, 1, [&](size_t panel, size_t) {
     const size_t first = panel * coupling_panel, last = std::min(n, first + coupling_panel);
+    float* rows = &(*factor_)[in_panels(0, first)];
     for (size_t i = 0; i < last; ++i) {
+      const double* row_of_R = &upper(i, first);
       for (size_t j = std::max(i, first); j < last; ++j) {
-        (*factor_)[in_panels(i, j)] = static_cast<float>(upper(i, j));
+        rows[i * coupling_panel + j - first] = static_cast<float>(*(row_of_R - (j - first)));
       }
     }
-    for (size_t i = first; i < n; ++i) {
-      for (size_t j = first; j < std::min(i, last); ++j) {
-        (*factor_)[in_panels(i, j)] = static_cast<float>(upper(j, i));
-      }
+    for (size_t j = first; j < last; ++j) {
+      const double* row_of_R = &upper(j, 0);
+      for (size_t i = j + 1; i < n; ++i) rows[i * coupling_panel + j - first] = static_cast<float>(*(row_of_R - i));
     }
   });
 
