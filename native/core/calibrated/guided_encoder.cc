@@ -59,7 +59,7 @@ constexpr size_t rows_at_once = 32;
 // Rows that are rounded at once: so many that a product reads the coupling matrix seldom, where there are enough for
 // all threads; a vector's at least.
 size_t rows_of_band(size_t rows, size_t lanes, size_t threads) {
-  constexpr size_t most = 128;
+  constexpr size_t most = 192;
   const size_t share = (rows + threads - 1) / threads;
   return std::max(lanes, std::min(most, (share + lanes - 1) / lanes * lanes));
 }
