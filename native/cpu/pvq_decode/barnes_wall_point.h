@@ -31,11 +31,13 @@ inline uint64_t with_last_sign(const BarnesWallTables& tables, uint64_t signs, i
   return signs | static_cast<uint64_t>((__builtin_popcountll(signs) + tables.index.spare()) & 1) << last;
 }
 
-inline float signed_float(int magnitude, uint64_t signs, int i) {
-  return static_cast<float>((signs >> i & 1) != 0 ? -magnitude : magnitude);
+template <class Pulse>
+Pulse with_sign(int magnitude, uint64_t signs, int i) {
+  return static_cast<Pulse>((signs >> i & 1) != 0 ? -magnitude : magnitude);
 }
 
-inline void decode_barnes_wall_point(const BarnesWallTables& tables, uint64_t index, float* p) {
+template <class Pulse>
+void decode_barnes_wall_point(const BarnesWallTables& tables, uint64_t index, Pulse* p) {
   const BarnesWallIndex& points = tables.index;
   int odd[16];
   if (index < points.zeros_first()) {
@@ -48,8 +50,8 @@ inline void decode_barnes_wall_point(const BarnesWallTables& tables, uint64_t in
     const uint64_t rank = divide(inner - level.offsets[t], level.half_counts[k], level.half_reciprocals[k], &evens);
     decode_odd_magnitudes<8>(points.compositions(), t, static_cast<uint32_t>(rank), odd);
     const uint64_t signs = with_last_sign(tables, index & 127, 7);
-    float halves[16];
-    for (int i = 0; i < 8; ++i) halves[i] = signed_float(odd[i], signs, i);
+    Pulse halves[16];
+    for (int i = 0; i < 8; ++i) halves[i] = with_sign<Pulse>(odd[i], signs, i);
     decode_point<8>(*tables.halved, k, evens, halves + 8);
     for (int i = 8; i < 16; ++i) halves[i] *= 2;
     const uint8_t* sources = tables.sources[words % 30];
@@ -61,7 +63,7 @@ inline void decode_barnes_wall_point(const BarnesWallTables& tables, uint64_t in
   } else {
     const uint64_t rest = index - points.ones_first(), signs = with_last_sign(tables, rest & 0x7fff, 15);
     decode_odd_magnitudes<16>(points.compositions(), points.spare() - 4, rest >> 15, odd);
-    for (int i = 0; i < 16; ++i) p[i] = signed_float(odd[i], signs, i);
+    for (int i = 0; i < 16; ++i) p[i] = with_sign<Pulse>(odd[i], signs, i);
   }
 }
 

@@ -13,12 +13,13 @@ namespace {
 
 // Points of P(2,k) in tree order: one with j = 0 for each sign of the right, four for each 0 < j < k, two with j = k.
 // So index + 2 is 4 j and two sign bits, of which the left one is the lower when there is nothing on the right.
-void decode_pair(int k, uint64_t index, float* p) {
+template <class Pulse>
+void decode_pair(int k, uint64_t index, Pulse* p) {
   const uint64_t shifted = index + 2;
   const int j = static_cast<int>(shifted / 4), right = k - j;
   const bool left_negative = right == 0 ? shifted % 2 != 0 : shifted / 2 % 2 != 0;
-  p[0] = static_cast<float>(left_negative ? -j : j);
-  p[1] = static_cast<float>(shifted % 2 != 0 ? -right : right);
+  p[0] = static_cast<Pulse>(left_negative ? -j : j);
+  p[1] = static_cast<Pulse>(shifted % 2 != 0 ? -right : right);
 }
 
 // value / divisor and what remains, by a reciprocal as in TreeLevel: right, or one too small and then corrected.
@@ -30,14 +31,14 @@ uint64_t divide(uint64_t value, uint64_t divisor, double reciprocal, uint64_t* r
   return low ? quotient + 1 : quotient;
 }
 
-template <int D>
-void decode_point(const PyramidTables& tables, int k, uint64_t index, float* p) {
+template <int D, class Pulse>
+void decode_point(const PyramidTables& tables, int k, uint64_t index, Pulse* p) {
   const PyramidCounts& counts = tables.counts;
   if constexpr (D == 2) {
     decode_pair(k, index, p);
   } else if (D == 4 && k <= QuadTable::max_pulses) {
     const uint32_t packed = tables.quads->points()[tables.quads->base[k] + index];
-    for (int i = 0; i < 4; ++i) p[i] = static_cast<float>(static_cast<int8_t>(packed >> (8 * i)));
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<int8_t>(packed >> (8 * i));
   } else if constexpr (D == 4) {
     const int j = counts.left_pulses(4, k, index);
     const uint64_t rest = index - counts.offset(4, k, j), right = counts.count(2, k - j);

@@ -11,6 +11,8 @@
 #if PYRAMIDION_LANES == 16
 // A false alarm of GCC 12 in its own intrinsics.
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#elif defined(PYRAMIDION_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace pyramidion {
@@ -27,7 +29,12 @@ constexpr int most_numbered_pulses = 1000;
 inline Doubles doubles_of(const Floats& x, int half) {
   HalfFloats part;
   memcpy(&part, reinterpret_cast<const char*>(&x) + half * sizeof(part), sizeof(part));
+#if defined(PYRAMIDION_NEON)
+  // GCC 12 would convert lane by lane.
+  return vcvt_f64_f32(part);
+#else
   return __builtin_convertvector(part, Doubles);
+#endif
 }
 
 // Rounded the same everywhere.
@@ -36,6 +43,8 @@ inline Doubles square_root(const Doubles& x) {
   return Doubles(_mm512_sqrt_pd(x));
 #elif PYRAMIDION_LANES == 8
   return Doubles(_mm256_sqrt_pd(x));
+#elif defined(PYRAMIDION_NEON)
+  return vsqrtq_f64(x);
 #else
   Doubles root;
   for (int lane = 0; lane < half_lanes; ++lane) root[lane] = __builtin_sqrt(x[lane]);

@@ -16,6 +16,13 @@ using namespace pyramidion;
 
 namespace {
 
+// An emulated processor is some twenty times as slow.
+#if defined(PYRAMIDION_EMULATED)
+constexpr int kRepeats = 300;
+#else
+constexpr int kRepeats = 2000;
+#endif
+
 double cosine_times_norm(const float* w, const int16_t* p, int dimension) {
   double wp = 0, pp = 0;
   for (int i = 0; i < dimension; ++i) {
@@ -47,7 +54,7 @@ std::vector<float> difficult_groups(int dimension, Random& random) {
   add([=](int i) { return i == 1 ? huge : tiny; });
   add([](int i) { return std::ldexp(1.0f, -8 * i); });
   add([](int i) { return 1 + 1e-7f * static_cast<float>(i); });
-  for (int repeat = 0; repeat < 2000; ++repeat) {
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
     const float scale = std::ldexp(1.0f, static_cast<int>(random.below(60)) - 30);
     add([&](int) { return random.gaussian() * scale; });
     // Few distinct values: ties.
