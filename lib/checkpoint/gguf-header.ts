@@ -103,10 +103,7 @@ async function readValue(reader: GgufReader, key: string): Promise<GgufValue> {
     const count = await reader.count(`elements of ${key}`, elementBytes(reader, elementType, key))
     return numericArray(elementType, await reader.bytes(count * scalarBytes[elementType]))
   }
-  const count = await reader.count(`elements of ${key}`, 8)
-  const strings: string[] = []
-  for (let i = 0; i < count; ++i) strings.push(await reader.string())
-  return strings
+  return reader.strings(await reader.count(`elements of ${key}`, 8))
 }
 
 function elementBytes(reader: GgufReader, type: number, key: string): number {

@@ -9,6 +9,7 @@ const maximumHeaderBytes = 200_000_000
 export class GgufReader {
   position = 0
   private window: Uint8Array = new Uint8Array(0)
+  private view = new DataView(this.window.buffer)
   private windowStart = 0
 
   constructor(private readonly file: BinaryFile) {}
@@ -25,12 +26,12 @@ export class GgufReader {
 
   async uint32(): Promise<number> {
     const start = await this.ensure(4)
-    return new DataView(this.window.buffer).getUint32(start, true)
+    return this.view.getUint32(start, true)
   }
 
   async safeUint64(what: string): Promise<number> {
     const start = await this.ensure(8)
-    const value = new DataView(this.window.buffer).getBigUint64(start, true)
+    const value = this.view.getBigUint64(start, true)
     if (value > Number.MAX_SAFE_INTEGER) throw this.invalid(`${what} is ${value}`)
     return Number(value)
   }
@@ -44,13 +45,32 @@ export class GgufReader {
   }
 
   async string(): Promise<string> {
+    const inWindow = this.stringInWindow()
+    if (inWindow !== undefined) return inWindow
     const length = await this.safeUint64('the length of a string')
     const start = await this.ensure(length)
     return utf8.decode(this.window.subarray(start, start + length))
   }
 
+  /** A vocabulary is a hundred thousand strings: one is waited for only where the window ends. */
+  async strings(count: number): Promise<string[]> {
+    const strings: string[] = []
+    while (strings.length < count) strings.push(this.stringInWindow() ?? (await this.string()))
+    return strings
+  }
+
   invalid(message: string): PyramidionError {
     return new PyramidionError('INVALID_FILE', `${this.file.path}: ${message}`)
+  }
+
+  /** The next string, if the window holds all of it. */
+  private stringInWindow(): string | undefined {
+    const start = this.position - this.windowStart + 8
+    if (start > this.window.length) return undefined
+    const length = Number(this.view.getBigUint64(start - 8, true))
+    if (length > this.window.length - start) return undefined
+    this.position += 8 + length
+    return utf8.decode(this.window.subarray(start, start + length))
   }
 
   /** Makes the next `length` bytes available, moves past them, and returns where in the window they start. */
@@ -62,6 +82,7 @@ export class GgufReader {
     if (end > maximumHeaderBytes) throw this.invalid(`header is larger than ${maximumHeaderBytes} bytes`)
     if (end > this.windowStart + this.window.length) {
       this.window = await this.file.read(position, Math.min(Math.max(length, windowBytes), this.file.size - position))
+      this.view = new DataView(this.window.buffer)
       this.windowStart = position
     }
     this.position = end
