@@ -22,8 +22,8 @@ export interface EvaluationPayload extends WindowOptions {
   text: string
 }
 
-/** Scored positions that go through the head together: it bounds the memory for logits. */
-const HEAD_ROWS = 64
+/** Logits of scored positions that go through the head together, as bytes, for each model. */
+const LOGIT_BYTES = 32 << 20
 
 interface Subject {
   model: Llama
@@ -41,20 +41,21 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
   const plan = planWindows(ids.length, contextLength(subject, reference), payload)
   if (reference) checkSameTokens(subject, reference, ids, payload.text)
 
-  const model = new Scorer(subject.model, plan)
-  const baseline = reference && new Scorer(reference.model, plan)
+  const { vocabularySize } = subject.model.config
+  const together = Math.min(plan.scored, Math.max(1, Math.floor(LOGIT_BYTES / 4 / vocabularySize)))
+  const model = new Scorer(subject.model, plan, together)
+  const baseline = reference && new Scorer(reference.model, plan, together)
   const scores = new Scores(plan.windows * plan.scored)
   const bos = subject.tokenizer.addsBos ? subject.tokenizer.bosTokenId : undefined
   for (let index = 0; index < plan.windows; index++) {
     const tokens = windowTokens(ids, plan, index, bos)
     model.read(tokens, context)
     baseline?.read(tokens, context)
-    for (let row = 0; row < plan.scored; row += HEAD_ROWS) {
+    for (let row = 0; row < plan.scored; row += together) {
       context.throwIfAborted()
-      const rows = Math.min(HEAD_ROWS, plan.scored - row)
+      const rows = Math.min(together, plan.scored - row)
       const targets = tokens.subarray(plan.first + 1 + row, plan.first + 1 + row + rows)
       const logits = model.logits(row, rows)
-      const { vocabularySize } = subject.model.config
       scores.add(native.logitStatistics(logits, baseline?.logits(row, rows), targets, rows, vocabularySize))
     }
     context.progress({ done: index + 1, total: plan.windows, label: 'evaluating' })
@@ -104,12 +105,13 @@ class Scorer {
   readonly #hidden: Float32Array
   readonly #logits: Float32Array
 
-  constructor(model: Llama, plan: WindowPlan) {
+  /** @param together positions whose logits are asked for at a time, at most. */
+  constructor(model: Llama, plan: WindowPlan, together: number) {
     this.#model = model
     this.#plan = plan
     this.#cache = model.newCache()
     this.#hidden = new Float32Array(plan.scored * model.config.hiddenSize)
-    this.#logits = new Float32Array(Math.min(HEAD_ROWS, plan.scored) * model.config.vocabularySize)
+    this.#logits = new Float32Array(together * model.config.vocabularySize)
   }
 
   read(tokens: Int32Array, context: JobContext): void {

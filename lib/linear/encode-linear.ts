@@ -89,14 +89,8 @@ export async function remainingError(
 ): Promise<{ error: Float32Array; relativeSquaredError: number }> {
   const error = await decodeAllAsync(weight)
   const effective = await new QuantizedLinear(stored).dequantizeAsync()
-  let squares = 0
-  let squaredErrors = 0
-  for (let i = 0; i < error.length; i++) {
-    squares += error[i] * error[i]
-    error[i] -= effective[i]
-    squaredErrors += error[i] * error[i]
-  }
-  return { error, relativeSquaredError: squaredErrors === 0 ? 0 : squaredErrors / squares }
+  const { before, after } = await native.subtractAsync(error, effective)
+  return { error, relativeSquaredError: after === 0 ? 0 : after / before }
 }
 
 export interface EncodedCodes {
@@ -152,12 +146,9 @@ export async function encodeCodes(
       throw new PyramidionError('UNSUPPORTED_FORMAT', `only pvq weights have CUDA kernels, not ${quantizer.name}`)
     })
     parts.push(part)
-    const approximation = await decodeAllAsync(part)
-    for (let i = 0; i < values.length; i++) {
-      squares += values[i] * values[i]
-      values[i] -= approximation[i]
-      squaredErrors += values[i] * values[i]
-    }
+    const { before, after } = await native.subtractAsync(values, await decodeAllAsync(part))
+    squares += before
+    squaredErrors += after
     if (error !== undefined) {
       await rotation?.applyAsync(values, count, true)
       error.set(values, first * columns)

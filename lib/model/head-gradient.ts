@@ -7,8 +7,8 @@ import type { GradientHooks } from './block-gradient.js'
 import type { EmbeddingAndHead } from './embedding-and-head.js'
 import type { RandomSource } from './random-source.js'
 
-/** Logits held at a time, as bytes, and the fewest tokens for which the head is decoded. */
-const LOGIT_BYTES = 16 << 20
+/** Logits held at a time, as bytes, and the fewest tokens for which the head is decoded: its decoding costs as much as some tens. */
+const LOGIT_BYTES = 64 << 20
 const FEWEST_TOKENS = 8
 
 /** The model to stay close to: its head, and its hidden states above the last block for the same window. */

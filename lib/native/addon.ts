@@ -114,6 +114,10 @@ export interface NativeAddon {
    * see native/core/calibrated/conditional_variances.h.
    */
   conditionalVariancesAsync(hessian: Float64Array, size: number, ridge: number): Promise<Float64Array>
+  /** A symmetric matrix (width x width) from its lower triangle, rows one behind the other. */
+  unpackLowerAsync(packed: Float32Array, width: number): Promise<Float64Array>
+  /** values -= approximation; the sums of squares of values before and after. */
+  subtractAsync(values: Float32Array, approximation: Float32Array): Promise<{ before: number; after: number }>
 
   /** moment (rows x columns) times (hessian + ridge * mean diagonal * I)^-1; hessian: columns x columns, symmetric. */
   ridgeRegressionAsync(

@@ -19,6 +19,8 @@ export interface NativeRotation {
   /** In place on `rows` rows of `width` values: V x, or V^T x when inverse. */
   apply(x: Float32Array, rows: number, inverse: boolean): void
   applyAsync(x: Float32Array, rows: number, inverse: boolean): Promise<void>
+  /** V M V^T of second moments M (width x width, symmetric), in place; single precision inside. */
+  turnMomentsAsync(moments: Float64Array): Promise<void>
 }
 
 /** What a token's inputs are rounded to. */

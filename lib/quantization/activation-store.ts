@@ -102,7 +102,8 @@ export class ActivationStore {
     }
     if (entry < this.kept) {
       this.#entries[entry] ??= new Float32Array(this.capacities[entry])
-      this.#entries[entry].set(values)
+      // What was borrowed is in its place already.
+      if (values.buffer !== this.#entries[entry].buffer) this.#entries[entry].set(values)
     } else {
       this.#file ??= await createFile(this.path)
       await writeAt(this.#file, values, this.#positions[entry], this.path)
@@ -116,17 +117,29 @@ export class ActivationStore {
    */
   async read(entry: number, values?: Float32Array): Promise<Float32Array> {
     this.#checkOpen()
+    const target = values ?? new Float32Array(this.lengthOf(entry))
+    const borrowed = await this.borrow(entry, target)
+    if (borrowed !== target) target.set(borrowed)
+    return target
+  }
+
+  /**
+   * An entry to read or change without copying it back and forth: its own memory where it is kept there, or `buffer` (of its
+   * length) filled from the file. {@link write} with what this returned keeps changes; without that they may be lost or not.
+   * Throws as {@link read} does.
+   */
+  async borrow(entry: number, buffer: Float32Array): Promise<Float32Array> {
+    this.#checkOpen()
     const length = this.lengthOf(entry)
-    const target = values ?? new Float32Array(length)
-    if (target.length !== length) {
+    if (buffer.length !== length) {
       throw new PyramidionError(
         'INVALID_SHAPE',
-        `${this.path}: entry ${entry} has ${length} values, not ${target.length}`,
+        `${this.path}: entry ${entry} has ${length} values, not ${buffer.length}`,
       )
     }
-    if (entry < this.kept) target.set(this.#entries[entry]!.subarray(0, length))
-    else await readAt(this.#file!, target, this.#positions[entry], this.path)
-    return target
+    if (entry < this.kept) return this.#entries[entry]!.subarray(0, length)
+    await readAt(this.#file!, buffer, this.#positions[entry], this.path)
+    return buffer
   }
 
   /** Gives the memory back and removes the file. Calling it again does nothing. */

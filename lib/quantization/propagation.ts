@@ -167,8 +167,7 @@ class Stream {
     const { block } = this
     const pass = this.#passes[window]
     const { tokens, workspace } = pass
-    const residual = this.#residual.subarray(0, tokens * block.config.hiddenSize)
-    await this.#residuals.read(window, residual)
+    const residual = await this.#residuals.borrow(window, this.#residual.subarray(0, tokens * block.config.hiddenSize))
     const position = (values = residual.subarray(0, 0)): Position => ({ tokens, residual, input: values })
     switch (input) {
       case 'attention':
@@ -176,13 +175,13 @@ class Stream {
       case 'attentionOutput':
         return position(await this.#keep(window, block.attend(block.attentionInput(residual, pass), pass)))
       case 'mlp':
-        block.addAttention(residual, await this.#branches.read(window, workspace.buffers(tokens).attended), pass)
+        block.addAttention(residual, await this.#branches.borrow(window, workspace.buffers(tokens).attended), pass)
         await this.#residuals.write(window, residual)
         return position(block.mlpInput(residual, pass))
       case 'mlpDown':
         return position(await this.#keep(window, block.gate(block.mlpInput(residual, pass), pass)))
       case undefined:
-        block.addMlp(residual, await this.#branches.read(window, workspace.buffers(tokens).gate), pass)
+        block.addMlp(residual, await this.#branches.borrow(window, workspace.buffers(tokens).gate), pass)
         await this.#residuals.write(window, residual)
         return position()
     }

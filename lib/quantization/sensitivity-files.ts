@@ -12,6 +12,7 @@ import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors-
 import { PyramidionError } from '../errors.js'
 import type { Hessian } from '../linear/hessian.js'
 import { type ProjectionName, projectionNames } from '../model/projection-names.js'
+import { native } from '../native.js'
 import type { ActivationStore } from './activation-store.js'
 
 /** How the loss depends on one weight matrix W (out x in). g is the gradient of the loss at W's output for one token. */
@@ -66,7 +67,9 @@ export class SensitivityFiles {
     return this.#reading(this.#blockPath(layer), async (file, header) => {
       const matrix = async (tensorName: string) => {
         const tensor = header.tensors.find(candidate => candidate.name === tensorName)
-        return tensor && unpacked(await file.read(tensor.position, tensor.bytes))
+        if (tensor === undefined) return undefined
+        const packed = new Float32Array((await file.read(tensor.position, tensor.bytes)).buffer)
+        return native.unpackLowerAsync(packed, Math.floor(Math.sqrt(2 * packed.length)))
       }
       const inputHessian = await matrix(`${name}.input_hessian`)
       if (inputHessian === undefined) throw new PyramidionError('INVALID_FILE', `${file.path}: has no ${name}`)
@@ -170,16 +173,6 @@ function packed(matrix: Float64Array, width: number): Uint8Array {
   const values = new Float32Array((width * (width + 1)) / 2)
   for (let i = 0, at = 0; i < width; at += ++i) values.set(matrix.subarray(i * width, i * width + i + 1), at)
   return bytesOf(values)
-}
-
-function unpacked(bytes: Uint8Array): Float64Array {
-  const values = new Float32Array(bytes.buffer)
-  const width = Math.floor(Math.sqrt(2 * values.length))
-  const matrix = new Float64Array(width * width)
-  for (let i = 0, at = 0; i < width; i++) {
-    for (let j = 0; j <= i; j++, at++) matrix[i * width + j] = matrix[j * width + i] = values[at]
-  }
-  return matrix
 }
 
 const bytesOf = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength)

@@ -167,8 +167,9 @@ class Measurement {
     const moments = new Map<ProjectionName, ProjectionMoments>()
     const { outputHessians = true, cap, newHessian = width => new Hessian(width) } = this.options
     await this.#eachWindow(this.#gradients, async ({ window, store }) => {
-      const hidden = await this.#read(this.#hidden[layer], window, this.#hiddenBuffer)
-      const gradient = await this.#read(store, window, this.#gradientBuffer)
+      const length = this.#lengths[window]
+      const hidden = await this.#hidden[layer].borrow(window, this.#hiddenBuffer.subarray(0, length))
+      const gradient = await store.borrow(window, this.#gradientBuffer.subarray(0, length))
       backward.backward(block, hidden, gradient, this.windows[window].length, {
         projection(name, x, g, tokens) {
           const width = g.length / tokens

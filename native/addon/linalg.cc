@@ -10,6 +10,8 @@
 #include "core/calibrated/conditional_variances.h"
 #include "core/linalg/hessian.h"
 #include "core/linalg/low_rank.h"
+#include "core/linalg/residual.h"
+#include "core/linalg/symmetric.h"
 #include "cuda/quantization/hessian_sums.h"
 
 namespace pyramidion {
@@ -94,6 +96,31 @@ Operation bind_conditional_variances(Call& call) {
   return operation;
 }
 
+Operation bind_unpack_lower(Call& call) {
+  const size_t width = call.argument(1, "width").integer(1, kWidest);
+  const Span<float> packed = call.argument(0, "packed").array<float>(checked_product(width, width + 1, "packed") / 2);
+  const auto matrix = std::make_shared<std::vector<double>>(checked_product(width, width, "packed"));
+  Operation operation;
+  operation.work = [=] { unpack_lower(packed.data, width, matrix->data(), shared_pool()); };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return to_typed_array(env, *matrix); };
+  return operation;
+}
+
+Operation bind_subtract(Call& call) {
+  const Span<float> values = call.argument(0, "values").array<float>();
+  const Span<float> approximation = call.argument(1, "approximation").array<float>(values.size);
+  const auto squares = std::make_shared<ResidualSquares>();
+  Operation operation;
+  operation.work = [=] { *squares = subtract(values.data, approximation.data, values.size, shared_pool()); };
+  operation.result = [=](Napi::Env env) -> Napi::Value {
+    Napi::Object result = Napi::Object::New(env);
+    result["before"] = squares->before;
+    result["after"] = squares->after;
+    return result;
+  };
+  return operation;
+}
+
 class HessianObject : public Napi::ObjectWrap<HessianObject> {
  public:
   explicit HessianObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -164,6 +191,8 @@ void register_linalg(Napi::Object exports) {
   export_asynchronous(exports, "lowRankFactorsAsync", bind_low_rank_factors);
   export_asynchronous(exports, "expectedErrorAsync", bind_expected_error);
   export_asynchronous(exports, "conditionalVariancesAsync", bind_conditional_variances);
+  export_asynchronous(exports, "unpackLowerAsync", bind_unpack_lower);
+  export_asynchronous(exports, "subtractAsync", bind_subtract);
 }
 
 }  // namespace pyramidion

@@ -28,7 +28,8 @@ class RotationObject : public Napi::ObjectWrap<RotationObject> {
   static void define(Napi::Object exports) {
     exports["Rotation"] = DefineClass(
         exports.Env(), "Rotation",
-        {InstanceMethod<&RotationObject::apply>("apply"), InstanceMethod<&RotationObject::apply_async>("applyAsync")});
+        {InstanceMethod<&RotationObject::apply>("apply"), InstanceMethod<&RotationObject::apply_async>("applyAsync"),
+         InstanceMethod<&RotationObject::turn_moments_async>("turnMomentsAsync")});
   }
 
   static std::shared_ptr<const Rotation> from(const Argument& argument) {
@@ -73,6 +74,17 @@ class RotationObject : public Napi::ObjectWrap<RotationObject> {
   Napi::Value apply_async(const Napi::CallbackInfo& info) {
     Call call(info);
     return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value turn_moments_async(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_later(call, [this](Call& c) {
+      const size_t width = rotation_->width();
+      const Span<double> moments = c.argument(0, "moments").array<double>(checked_product(width, width, "moments"));
+      Operation operation;
+      operation.work = [=, rotation = rotation_] { rotation->turn_moments(moments.data, shared_pool()); };
+      return operation;
+    });
   }
 
   std::shared_ptr<const Rotation> rotation_;

@@ -1,7 +1,9 @@
 // Bindings of operations on plain arrays of floats.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
+#include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
 #include "core/matrix/half.h"
@@ -10,21 +12,33 @@
 namespace pyramidion {
 namespace {
 
-Napi::Value first_non_finite(Call& call) {
-  const Span<float> values = call.argument(0, "values").array<float>();
+// The first position from `begin` on, `end` for none.
+size_t first_non_finite(const float* values, size_t begin, size_t end) {
   // Without a branch for each value; nearly always there is none to be found.
   constexpr size_t run = 256;
-  for (size_t first = 0; first < values.size; first += run) {
-    const size_t last = std::min(values.size, first + run);
+  for (size_t first = begin; first < end; first += run) {
+    const size_t last = std::min(end, first + run);
     uint32_t broken = 0;
     for (size_t i = first; i < last; ++i) {
-      broken |= (bits_of_float(values.data[i]) & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
+      broken |= (bits_of_float(values[i]) & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
     }
     for (size_t i = first; i < last && broken != 0; ++i) {
-      if (!std::isfinite(values.data[i])) return Napi::Number::New(call.env(), static_cast<double>(i));
+      if (!std::isfinite(values[i])) return i;
     }
   }
-  return Napi::Number::New(call.env(), -1);
+  return end;
+}
+
+Napi::Value bind_first_non_finite(Call& call) {
+  const Span<float> values = call.argument(0, "values").array<float>();
+  std::atomic<size_t> position{values.size};
+  shared_pool().parallel_for(values.size, 1 << 17, [&](size_t begin, size_t end) {
+    const size_t found = first_non_finite(values.data, begin, end);
+    size_t least = position.load();
+    while (found < std::min(end, least) && !position.compare_exchange_weak(least, found)) {
+    }
+  });
+  return Napi::Number::New(call.env(), position < values.size ? static_cast<double>(position) : -1.0);
 }
 
 // The first position of the largest value, NaN never being larger.
@@ -56,7 +70,7 @@ Napi::Value from_half(Call& call) {
 }  // namespace
 
 void register_values(Napi::Object exports) {
-  export_function(exports, "firstNonFinite", first_non_finite);
+  export_function(exports, "firstNonFinite", bind_first_non_finite);
   export_function(exports, "largest", largest);
   export_function(exports, "toHalf", to_half);
   export_function(exports, "fromHalf", from_half);

@@ -59,6 +59,24 @@ describe(`ActivationStore, seed ${seed}`, () => {
     await space.close()
   })
 
+  for (const memoryBytes of [0, 1000]) {
+    it(`lends an entry to be changed, ${memoryBytes > 0 ? 'in its place' : 'by way of a buffer'}`, async () => {
+      const space = new ActivationSpace(join(temporaryFolder(), 'activations'), memoryBytes)
+      const store = space.store('x', [4])
+      await store.write(0, Float32Array.of(1, 2, 3))
+      const buffer = new Float32Array(3)
+      const lent = await store.borrow(0, buffer)
+      assert.equal(lent === buffer, memoryBytes === 0)
+      assert.deepEqual(lent, Float32Array.of(1, 2, 3))
+      lent[1] = 5
+      await store.write(0, lent)
+      assert.deepEqual(await store.read(0), Float32Array.of(1, 5, 3))
+      await expectError(() => store.borrow(0, new Float32Array(4)), 'INVALID_SHAPE', /has 3 values, not 4/)
+      await space.close()
+      await expectError(() => store.borrow(0, buffer), 'DISPOSED', /closed/)
+    })
+  }
+
   it('shares its memory among the stores of a space, and gets it back', async () => {
     const folder = join(temporaryFolder(), 'activations')
     const space = new ActivationSpace(folder, 4 * 10)

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/linalg/cholesky.h"
 #include "core/linalg/moment_sums.h"
@@ -24,12 +23,10 @@ size_t DriftMoment::tokens() const {
 
 void DriftMoment::add(const float* x, const float* y, const float* z, size_t tokens, ThreadPool& pool) {
   std::lock_guard<std::mutex> lock(mutex_);
-  AlignedBuffer<float> difference(std::min(kTokens, tokens) * width_);
   for (size_t first = 0; first < tokens; first += kTokens) {
     const size_t count = std::min(kTokens, tokens - first);
-    for (size_t i = 0; i < count * width_; ++i) difference[i] = x[first * width_ + i] - y[first * width_ + i];
-    add_moments(difference.data(), width_, z + first * input_width_, input_width_, count, Part::all, sums_.data(),
-                pool);
+    const MomentSamples difference{x + first * width_, y + first * width_};
+    add_moments(difference, width_, z + first * input_width_, input_width_, count, Part::all, sums_.data(), pool);
   }
   tokens_ += tokens;
 }

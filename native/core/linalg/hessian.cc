@@ -4,10 +4,10 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/linalg/moment_sums.h"
 #include "core/linalg/product.h"
+#include "core/linalg/symmetric.h"
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
@@ -15,19 +15,14 @@ namespace {
 
 // Columns whose magnitudes are summed together.
 constexpr size_t kColumns = 128;
+// Rows of the mean divided at a time.
+constexpr size_t kMeanRows = 64;
 // Rows of the error multiplied at a time.
 constexpr size_t kRows = 256;
 
 // sums (lower triangle) += sum_t weights[t] x_t x_t^T over `count` samples.
 void add_products(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
-  if (std::all_of(weights, weights + count, [](float weight) { return weight == 1; })) {
-    return add_moments(x, width, x, width, count, Part::lower, sums, pool);
-  }
-  AlignedBuffer<float> weighted(count * width);
-  for (size_t t = 0; t < count; ++t) {
-    for (size_t i = 0; i < width; ++i) weighted[t * width + i] = weights[t] * x[t * width + i];
-  }
-  add_moments(weighted.data(), width, x, width, count, Part::lower, sums, pool);
+  add_moments({x, nullptr, weights}, width, x, width, count, Part::lower, sums, pool);
 }
 
 }  // namespace
@@ -98,12 +93,12 @@ std::vector<double> Hessian::mean(ThreadPool& pool) {
   }
   std::vector<double> mean = sums_;
   if (pending_ > 0) add_products(samples_.data(), weights_.data(), pending_, width_, mean.data(), pool);
-  for (size_t i = 0; i < width_; ++i) {
-    for (size_t j = 0; j <= i; ++j) {
-      mean[i * width_ + j] /= static_cast<double>(tokens_);
-      mean[j * width_ + i] = mean[i * width_ + j];
+  pool.parallel_for(width_, kMeanRows, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      for (size_t j = 0; j <= i; ++j) mean[i * width_ + j] /= static_cast<double>(tokens_);
     }
-  }
+  });
+  mirror_lower(mean.data(), width_, pool);
   return mean;
 }
 

@@ -33,7 +33,9 @@ LowRankFactors low_rank_factors(const float* error, size_t rows, size_t columns,
 LowRankFactors low_rank_factors_diagonal(const float* error, size_t rows, size_t columns, size_t rank,
                                          const double* scale, ThreadPool& pool) {
   std::vector<double> scaled(error, error + rows * columns);
-  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] *= scale[i % columns];
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t column = 0; column < columns; ++column) scaled[row * columns + column] *= scale[column];
+  }
   return factors_of(scaled, rows, columns, rank, pool, [&](std::vector<double>& right) {
     for (size_t i = 0; i < right.size(); ++i) right[i] /= scale[i % columns];
   });

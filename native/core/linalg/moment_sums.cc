@@ -12,9 +12,23 @@ namespace {
 // up while they are in a core's caches.
 constexpr size_t kBlock = 48;
 
+// block[t][i] = left_t[first + i] for i < rows.
+void gather(const MomentSamples& left, size_t width, size_t first, size_t rows, size_t count, float* block) {
+  for (size_t t = 0; t < count; ++t, block += kBlock) {
+    const float* values = left.values + t * width + first;
+    const float weight = left.weights == nullptr ? 1 : left.weights[t];
+    if (left.minus == nullptr) {
+      for (size_t i = 0; i < rows; ++i) block[i] = weight * values[i];
+    } else {
+      const float* minus = left.minus + t * width + first;
+      for (size_t i = 0; i < rows; ++i) block[i] = weight * (values[i] - minus[i]);
+    }
+  }
+}
+
 }  // namespace
 
-void add_moments(const float* left, size_t rows, const float* right, size_t columns, size_t count, Part part,
+void add_moments(const MomentSamples& left, size_t rows, const float* right, size_t columns, size_t count, Part part,
                  double* sums, ThreadPool& pool) {
   const ProductKernels<float>& product = float_kernels().f32;
   const size_t panels = (columns + product.panel - 1) / product.panel;
@@ -31,9 +45,7 @@ void add_moments(const float* left, size_t rows, const float* right, size_t colu
       // The last rows of a triangle are the longest: start with them.
       const size_t first = (blocks - 1 - turn) * kBlock, last = std::min(rows, first + kBlock);
       const size_t width = part == Part::lower ? last : columns;
-      for (size_t t = 0; t < count; ++t) {
-        std::copy(left + t * rows + first, left + t * rows + last, block.data() + t * kBlock);
-      }
+      gather(left, rows, first, last - first, count, block.data());
       product.multiply(block.data(), 1, kBlock, last - first, packed.data(), width, count, 1, false, moments.data(),
                        width, 1);
       for (size_t i = first; i < last; ++i) {

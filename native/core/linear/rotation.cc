@@ -7,6 +7,24 @@
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
+namespace {
+
+// Rows and columns of a square of moments that is turned over while it is in a core's caches.
+constexpr size_t kMomentRows = 32;
+
+// body(i, j) for all j <= i < n, square by square.
+template <class Body>
+void for_squares(size_t n, ThreadPool& pool, Body body) {
+  pool.parallel_for(n, kMomentRows, [&](size_t begin, size_t end) {
+    for (size_t first = 0; first < end; first += kMomentRows) {
+      for (size_t i = begin; i < end; ++i) {
+        for (size_t j = first; j < std::min(first + kMomentRows, i + 1); ++j) body(i, j);
+      }
+    }
+  });
+}
+
+}  // namespace
 
 Rotation::Rotation(const std::vector<int8_t>& signs, unsigned sylvester_log2, std::vector<float> matrix)
     : block_(size_t{1} << sylvester_log2),
@@ -32,6 +50,24 @@ void Rotation::apply(float* x, size_t rows, bool inverse, ThreadPool& pool) cons
       if (!inverse && !matrix_.empty()) mix(values, inverse, panels.data(), mixed.data());
       if (inverse) kernels.multiply(values, scaled_signs_.data(), values, width());
     }
+  });
+}
+
+void Rotation::turn_moments(double* moments, ThreadPool& pool) const {
+  const size_t n = width();
+  AlignedBuffer<float> turned(n * n), transposed(n * n);
+  pool.parallel_for(n, kMomentRows, [&](size_t begin, size_t end) {
+    std::copy(moments + begin * n, moments + end * n, turned.data() + begin * n);
+  });
+  apply(turned.data(), n, false, pool);
+  for_squares(n, pool, [&](size_t i, size_t j) {
+    transposed[i * n + j] = turned[j * n + i];
+    transposed[j * n + i] = turned[i * n + j];
+  });
+  apply(transposed.data(), n, false, pool);
+  for_squares(n, pool, [&](size_t i, size_t j) {
+    moments[i * n + j] = (static_cast<double>(transposed[i * n + j]) + static_cast<double>(transposed[j * n + i])) / 2;
+    moments[j * n + i] = moments[i * n + j];
   });
 }
 

@@ -19,6 +19,10 @@ class Rotation {
   // In place on rows of width() values: V x, or V^T x when inverse.
   void apply(float* x, size_t rows, bool inverse, ThreadPool& pool) const;
 
+  // V M V^T of a symmetric M, width() x width(), in place and in single precision: second moments of x become those of
+  // V x.
+  void turn_moments(double* moments, ThreadPool& pool) const;
+
   // m, b, M (empty for the identity), and each sign times 2^(-b/2), the normalisation of S.
   size_t order() const { return order_; }
   unsigned sylvester_log2() const { return static_cast<unsigned>(__builtin_ctzll(block_)); }
