@@ -9,12 +9,10 @@
 
 #include "cpu/expanded_product/shapes.h"
 #include "cpu/expanded_product/word_bits.h"
-#include "cpu/quad_dots/neon.h"
+#include "cpu/symbol_factors/neon.h"
 
 namespace pyramidion {
 namespace {
-
-constexpr size_t quarter_groups = block_groups / 4;
 
 // The tags of a quarter, a lane each.
 inline uint32x4_t read_tags(const uint8_t* tags, int bits, size_t quarter) {
@@ -27,10 +25,10 @@ inline uint32x4_t read_tags(const uint8_t* tags, int bits, size_t quarter) {
   }
   if (bits == 8) {
     uint32_t bytes;
-    std::memcpy(&bytes, tags + quarter * quarter_groups, sizeof(bytes));
+    std::memcpy(&bytes, tags + quarter * part_groups, sizeof(bytes));
     return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
   }
-  return vmovl_u16(vld1_u16(reinterpret_cast<const uint16_t*>(tags) + quarter * quarter_groups));
+  return vmovl_u16(vld1_u16(reinterpret_cast<const uint16_t*>(tags) + quarter * part_groups));
 }
 
 // The pulses of a quarter, four groups of a quad a vector.
@@ -75,6 +73,40 @@ inline int8x16_t turn_overflows(int8x16_t pulses, uint64_t bits) {
   return veorq_s8(pulses, vreinterpretq_s8_u8(turn));
 }
 
+// level * (1 / ||p||) of a block's groups, by their tags.
+template <int Quads, bool Words>
+class TagFactors {
+ public:
+  explicit TagFactors(const ExpandedRows& rows)
+      : table_(*rows.factors),
+        tag_bits_(rows.tag_bits),
+        // Of one quad many norms are unusual.
+        by_symbols_(Quads > 1 && table_.levels.size() <= 16),
+        of_symbols_(table_) {}
+
+  void read(const uint8_t* tags, const Sums (&squares)[parts], Floats (&factors)[parts]) const {
+    if (by_symbols_) return of_symbols_.read(symbols(tags), squares, factors);
+    for (size_t quarter = 0; quarter < parts; ++quarter) {
+      const uint32x4_t own = read_tags(tags, tag_bits_, quarter), level = Words ? vshrq_n_u32(own, 5) : own;
+      const uint32x4_t place = vmlaq_n_u32(vreinterpretq_u32_s32(squares[quarter]), level, table_.stride);
+      for (size_t i = 0; i < part_groups; ++i) factors[quarter][i] = table_.values[place[i]];
+    }
+  }
+
+ private:
+  Symbols symbols(const uint8_t* tags) const {
+    if (tag_bits_ == 4) return symbols_of_nibbles(tags);
+    if (tag_bits_ == 8) return {Words ? vshrq_n_u8(vld1q_u8(tags), 5) : vld1q_u8(tags)};
+    const uint16x8_t low = vreinterpretq_u16_u8(vld1q_u8(tags)), high = vreinterpretq_u16_u8(vld1q_u8(tags + 16));
+    return {Words ? vshrn_high_n_u16(vshrn_n_u16(low, 5), high, 5) : vmovn_high_u16(vmovn_u16(low), high)};
+  }
+
+  const GroupFactors& table_;
+  const int tag_bits_;
+  const bool by_symbols_;
+  const SymbolFactors of_symbols_;
+};
+
 // A walk through the blocks of one row.
 template <int Quads, bool Words>
 class BlockCursor {
@@ -83,8 +115,13 @@ class BlockCursor {
   BlockCursor(const ExpandedRows& rows, size_t row)
       : pulses_(rows.row_pulses(row)), tags_(rows.row_tags(row)), forms_(rows.row_forms(row)) {}
 
-  // Block b, which must be the next: pulses as quads x 16 groups x 4, and the factors of the groups.
-  void read(const ExpandedRows& rows, size_t b, uint8x16x2_t first_bits, int8_t* pulses, float* factors) {
+  // Those of the next block.
+  const uint8_t* tags() const { return tags_; }
+
+  // Block b, which must be the next: use(quarter, its pulses) for each.
+  template <class Use>
+  inline __attribute__((always_inline)) void read(const ExpandedRows& rows, size_t b, uint8x16x2_t first_bits,
+                                                  const Use& use) {
     const uint8_t form = forms_ == nullptr ? ExpandedRows::wide : forms_[b];
     const bool is_wide = Quads == 1 || form == ExpandedRows::wide;
     const size_t vectors = is_wide ? Quads : Quads / 2, vector_bytes = 4 * rows.lanes(b);
@@ -97,40 +134,44 @@ class BlockCursor {
       from = whole;
     }
     pulses_ += vectors * vector_bytes;
+    const uint8_t* tags = tags_;
+    tags_ += rows.tag_bytes();
+    Pulses<Quads> own;
+    if (is_wide) {
+#pragma GCC unroll 4
+      for (size_t quarter = 0; quarter < parts; ++quarter) {
+        read_wide<Quads>(from + quarter * 16, own);
+        use(quarter, own);
+      }
+      return;
+    }
+    if (form == 0) {
+#pragma GCC unroll 4
+      for (size_t quarter = 0; quarter < parts; ++quarter) {
+        read_narrow<Quads>(from + quarter * 16, own);
+        if constexpr (Words) add_words(read_tags(tags, rows.tag_bits, quarter), first_bits, own);
+        use(quarter, own);
+      }
+      return;
+    }
+    // Keeps g++ from loading for both ways at once, ahead of the branch, which takes more registers than there are.
+    asm volatile("" ::: "memory");
     uint64_t overflows[Quads] = {};
-    for (int q = 0; q < Quads && !is_wide && form != 0; ++q) {
+    for (int q = 0; q < Quads; ++q) {
       if ((form >> q & 1) == 0) continue;
       std::memcpy(&overflows[q], pulses_, sizeof(overflows[q]));
       pulses_ += sizeof(overflows[q]);
     }
-    for (size_t quarter = 0; quarter < 4; ++quarter) {
-      const uint32x4_t tags = read_tags(tags_, rows.tag_bits, quarter);
-      Pulses<Quads> own;
-      if (is_wide) {
-        read_wide<Quads>(from + quarter * 16, own);
-      } else {
-        read_narrow<Quads>(from + quarter * 16, own);
-        if (form != 0) {
-          for (int q = 0; q < Quads; ++q) own[q] = turn_overflows(own[q], overflows[q] >> 16 * quarter);
-        }
-        if constexpr (Words) add_words(tags, first_bits, own);
-      }
-      for (int q = 0; q < Quads; ++q) vst1q_s8(pulses + q * 64 + quarter * 16, own[q]);
-      const uint32x4_t square = vreinterpretq_u32_s32(dot<Quads>(own, own));
-      look_up(*rows.factors, Words ? vshrq_n_u32(tags, 5) : tags, square, factors + quarter * quarter_groups);
+#pragma GCC unroll 4
+    for (size_t quarter = 0; quarter < parts; ++quarter) {
+      read_narrow<Quads>(from + quarter * 16, own);
+      for (int q = 0; q < Quads; ++q) own[q] = turn_overflows(own[q], overflows[q] >> 16 * quarter);
+      if constexpr (Words) add_words(read_tags(tags, rows.tag_bits, quarter), first_bits, own);
+      use(quarter, own);
     }
-    tags_ += rows.tag_bytes();
   }
 
  private:
-  static void look_up(const GroupFactors& table, uint32x4_t level, uint32x4_t square, float* factors) {
-    const uint32x4_t place = vmlaq_n_u32(square, level, table.stride);
-    factors[0] = table.values[vgetq_lane_u32(place, 0)];
-    factors[1] = table.values[vgetq_lane_u32(place, 1)];
-    factors[2] = table.values[vgetq_lane_u32(place, 2)];
-    factors[3] = table.values[vgetq_lane_u32(place, 3)];
-  }
-
   const uint8_t *pulses_, *tags_, *forms_;
 };
 

@@ -1,11 +1,13 @@
-// Products of expanded rows with NEON: a panel of rows, some blocks long, is read once and stays in the first-level
-// cache while all tokens pass by, two rows and four tokens at a time, a quarter of each block after the other.
+// Products of expanded rows with NEON. With one token, pulses and norms stay in registers. With more, a panel of rows,
+// some blocks long, is read once and stays in the first-level cache while all tokens pass by, two rows and four tokens
+// at a time, a quarter of each block after the other.
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
 
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/expanded_product/neon_blocks.h"
+#include "cpu/symbol_factors/lane_sums.h"
 
 namespace pyramidion {
 namespace {
@@ -62,21 +64,27 @@ void multiply_panel(const Panel<Quads>& panel, size_t rows, size_t blocks, const
     in_groups<rows_at_once>(rows, [&](size_t row, auto row_count) {
       for (size_t quarter = 0; quarter < 4; ++quarter) {
         multiply_quarter<Quads, decltype(row_count)::value, decltype(token_count)::value>(
-            panel.pulses[row] + quarter * 16, panel.factors[row] + quarter * quarter_groups, blocks,
+            panel.pulses[row] + quarter * 16, panel.factors[row] + quarter * part_groups, blocks,
             tokens.values + t * tokens.value_stride + quarter * 16, tokens.value_stride,
-            lanes + row * row_lanes + t * block_groups + quarter * quarter_groups, row_lanes);
+            lanes + row * row_lanes + t * block_groups + quarter * part_groups, row_lanes);
       }
     });
   });
+}
+
+// The bits of the words' first quad.
+inline uint8x16x2_t first_word_bits() {
+  static const WordBits bits;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(bits.quads[0]);
+  return {{vld1q_u8(bytes), vld1q_u8(bytes + 16)}};
 }
 
 // Up to Panel::max_rows rows.
 template <int Quads, bool Words>
 void accumulate_rows(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
   using Shape = Panel<Quads>;
-  static const WordBits bits;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(bits.quads[0]);
-  const uint8x16x2_t first_bits = {{vld1q_u8(bytes), vld1q_u8(bytes + 16)}};
+  const uint8x16x2_t first_bits = first_word_bits();
+  const TagFactors<Quads, Words> factors(rows);
   Shape panel;
   BlockCursor<Quads, Words> cursors[Shape::max_rows];
   for (size_t row = 0; row < count; ++row) cursors[row] = BlockCursor<Quads, Words>(rows, first + row);
@@ -84,17 +92,55 @@ void accumulate_rows(const ExpandedRows& rows, size_t first, size_t count, const
     const size_t left = rows.blocks - begin, blocks = left < Shape::max_blocks ? left : Shape::max_blocks;
     for (size_t row = 0; row < count; ++row) {
       for (size_t b = 0; b < blocks; ++b) {
-        cursors[row].read(rows, begin + b, first_bits, panel.pulses[row] + b * Quads * 64,
-                          panel.factors[row] + b * block_groups);
+        int8_t* pulses = panel.pulses[row] + b * Quads * 64;
+        const uint8_t* tags = cursors[row].tags();
+        Sums squares[parts];
+        cursors[row].read(rows, begin + b, first_bits, [&](size_t quarter, const Pulses<Quads>& own) {
+          for (int q = 0; q < Quads; ++q) vst1q_s8(pulses + q * 64 + quarter * 16, own[q]);
+          squares[quarter] = dot<Quads>(own, own);
+        });
+        Floats own_factors[parts];
+        factors.read(tags, squares, own_factors);
+        for (size_t p = 0; p < parts; ++p) {
+          store_floats(panel.factors[row] + b * block_groups + p * part_groups, own_factors[p]);
+        }
       }
     }
     multiply_panel(panel, count, blocks, tokens.from_block(begin, Quads), lanes);
   }
 }
 
+template <int Quads, bool Words>
+void accumulate_token(const ExpandedRows& rows, size_t first, size_t count, const int8_t* values, float* lanes) {
+  const uint8x16x2_t first_bits = first_word_bits();
+  const TagFactors<Quads, Words> factors(rows);
+  for (size_t row = 0; row < count; ++row, lanes += block_groups) {
+    BlockCursor<Quads, Words> cursor(rows, first + row);
+    LaneSums sums(lanes);
+    const int8_t* x = values;
+    for (size_t b = 0; b < rows.blocks; ++b, x += Quads * 64) {
+      const uint8_t* tags = cursor.tags();
+      Sums dots[parts], squares[parts];
+      cursor.read(rows, b, first_bits, [&](size_t quarter, const Pulses<Quads>& own) {
+        Pulses<Quads> inputs;
+        for (int q = 0; q < Quads; ++q) inputs[q] = vld1q_s8(x + q * 64 + quarter * 16);
+        dots[quarter] = dot<Quads>(own, inputs);
+        squares[quarter] = dot<Quads>(own, own);
+      });
+      Floats own_factors[parts];
+      factors.read(tags, squares, own_factors);
+      sums.add(dots, own_factors);
+    }
+    sums.store(lanes);
+  }
+}
+
 void accumulate(const ExpandedRows& rows, size_t first, size_t count, const SegmentTokens& tokens, float* lanes) {
   with_shape(rows, [&](auto shape) {
     using Shape = decltype(shape);
+    if (tokens.count == 1) {
+      return accumulate_token<Shape::quads, Shape::words>(rows, first, count, tokens.values, lanes);
+    }
     constexpr size_t height = Panel<Shape::quads>::max_rows;
     for (size_t row = 0; row < count; row += height, lanes += height * tokens.count * block_groups) {
       accumulate_rows<Shape::quads, Shape::words>(rows, first + row, count - row < height ? count - row : height,

@@ -23,12 +23,7 @@ inline void unpack(const uint8_t* fields, int8_t* to) {
   __builtin_prefetch(fields + 1024);
 }
 
-inline Symbols read_symbols(const uint8_t* fields) {
-  const uint8x16_t bytes = vcombine_u8(vld1_u8(fields + PatchedRows::symbols_at), vdup_n_u8(0));
-  // Those of the even lanes, then those of the odd ones.
-  const uint8x16_t symbols = vzip1q_u8(vandq_u8(bytes, vdupq_n_u8(15)), vshrq_n_u8(bytes, 4));
-  return {vzip1q_u8(symbols, vextq_u8(symbols, symbols, 8))};
-}
+inline Symbols read_symbols(const uint8_t* fields) { return symbols_of_nibbles(fields + PatchedRows::symbols_at); }
 
 // What dot() takes in the place of pulses and of the inputs that they are multiplied with.
 inline Bytes left(Bytes pulses) { return pulses; }

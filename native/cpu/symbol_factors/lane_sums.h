@@ -29,7 +29,11 @@ class LaneSums {
     }
     Floats factor[parts];
     factors.read(symbols, squares, factor);
-    for (size_t p = 0; p < parts; ++p) sums_[p] = sums_[p] + floats_of(dots[p]) * factor[p];
+    add(dots, factor);
+  }
+
+  void add(const Sums (&dots)[parts], const Floats (&factors)[parts]) {
+    for (size_t p = 0; p < parts; ++p) sums_[p] = sums_[p] + floats_of(dots[p]) * factors[p];
   }
 
   void store(float* lanes) const {

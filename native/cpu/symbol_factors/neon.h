@@ -5,8 +5,6 @@
 
 #include <arm_neon.h>
 
-#include <cstring>
-
 #include "core/pvq/group_factors.h"
 #include "core/pvq/integer_tokens.h"
 #include "cpu/quad_dots/neon.h"
@@ -70,16 +68,26 @@ inline int8x16_t turned(int8x16_t x, uint8x16_t negative) {
   return vsubq_s8(veorq_s8(x, vreinterpretq_s8_u8(negative)), vreinterpretq_s8_u8(negative));
 }
 
+// Of 16 lanes, lane l's four bits from bit 32 (l % 2) + 4 (l / 2) on.
+inline Symbols symbols_of_nibbles(const uint8_t* from) {
+  const uint8x16_t bytes = vcombine_u8(vld1_u8(from), vdup_n_u8(0));
+  // Those of the even lanes, then those of the odd ones.
+  const uint8x16_t symbols = vzip1q_u8(vandq_u8(bytes, vdupq_n_u8(15)), vshrq_n_u8(bytes, 4));
+  return {vzip1q_u8(symbols, vextq_u8(symbols, symbols, 8))};
+}
+
 // level * (1 / ||p||): by permutations where all norms are among the 32 most usual, a byte of the floats after the
 // other, else out of the table of all.
 class SymbolFactors {
  public:
+  // For the first 16 symbols.
   explicit SymbolFactors(const GroupFactors& factors)
       : table_(factors.values.data()),
         stride_(factors.stride),
-        first_(vdupq_n_s32(static_cast<int32_t>(factors.first_norm))) {
+        first_(vdupq_n_s32(static_cast<int32_t>(factors.first_norm))),
+        halvings_(vdupq_n_s8(static_cast<int8_t>(1 - static_cast<int>(factors.norm_shift)))) {
     float levels[16] = {};
-    std::memcpy(levels, factors.levels.data(), factors.levels.size() * sizeof(float));
+    for (size_t i = 0; i < 16 && i < factors.levels.size(); ++i) levels[i] = factors.levels[i];
     levels_ = bytes_of_floats(levels);
     const uint8x16x4_t low = bytes_of_floats(factors.inverse_norms), high = bytes_of_floats(factors.inverse_norms + 16);
     for (int byte = 0; byte < 4; ++byte) inverse_norms_[byte] = {{low.val[byte], high.val[byte]}};
@@ -89,7 +97,7 @@ class SymbolFactors {
   void read(const Symbols& symbols, const Sums (&squares)[parts], Floats (&factors)[parts]) const {
     const uint16x8_t low = vqshrun_high_n_s32(narrow(squares[0]), vsubq_s32(squares[1], first_), 1);
     const uint16x8_t high = vqshrun_high_n_s32(narrow(squares[2]), vsubq_s32(squares[3], first_), 1);
-    const uint8x16_t usual = vqmovn_high_u16(vqmovn_u16(low), high);
+    const uint8x16_t usual = vshlq_u8(vqmovn_high_u16(vqmovn_u16(low), high), halvings_);
     if (__builtin_expect(vmaxvq_u8(usual) > 31, 0)) {
       const float32x4x4_t found = look_up(symbols, {{squares[0], squares[1], squares[2], squares[3]}});
       for (size_t p = 0; p < parts; ++p) factors[p] = found.val[p];
@@ -124,19 +132,25 @@ class SymbolFactors {
 
   // In registers, so that what is seldom needed puts nothing in memory.
   __attribute__((noinline)) float32x4x4_t look_up(Symbols symbols, int32x4x4_t squares) const {
-    uint8_t symbol[block_groups];
-    symbols.store(symbol);
-    float32x4x4_t factors;
-    for (size_t lane = 0; lane < block_groups; ++lane) {
-      const auto square = static_cast<uint32_t>(squares.val[lane / part_groups][lane % part_groups]);
-      factors.val[lane / part_groups][lane % part_groups] = table_[symbol[lane] * stride_ + square];
+    uint8x16_t lanes[parts];
+    repeat_four_times(symbols.of, lanes);
+    uint32_t places[block_groups];
+    float found[block_groups];
+    for (size_t p = 0; p < parts; ++p) {
+      const uint32x4_t symbol = vshrq_n_u32(vreinterpretq_u32_u8(lanes[p]), 24);
+      vst1q_u32(places + p * part_groups, vmlaq_n_u32(vreinterpretq_u32_s32(squares.val[p]), symbol, stride_));
     }
+    for (size_t lane = 0; lane < block_groups; ++lane) found[lane] = table_[places[lane]];
+    float32x4x4_t factors;
+    for (size_t p = 0; p < parts; ++p) factors.val[p] = vld1q_f32(found + p * part_groups);
     return factors;
   }
 
   const float* table_;
   const uint32_t stride_;
   const int32x4_t first_;
+  // Norms less the first are halved as they become bytes; this shifts them by what is missing.
+  const int8x16_t halvings_;
   uint8x16x4_t levels_;
   uint8x16x2_t inverse_norms_[4];
 };
