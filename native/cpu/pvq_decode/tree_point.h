@@ -3,8 +3,10 @@
 // does.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "core/pvq/pyramid_tables.h"
 
@@ -38,7 +40,9 @@ void decode_point(const PyramidTables& tables, int k, uint64_t index, Pulse* p) 
     decode_pair(k, index, p);
   } else if (D == 4 && k <= QuadTable::max_pulses) {
     const uint32_t packed = tables.quads->points()[tables.quads->base[k] + index];
-    for (int i = 0; i < 4; ++i) p[i] = static_cast<int8_t>(packed >> (8 * i));
+    int8_t bytes[4];
+    std::memcpy(bytes, &packed, sizeof(bytes));
+    std::copy_n(bytes, 4, p);
   } else if constexpr (D == 4) {
     const int j = counts.left_pulses(4, k, index);
     const uint64_t rest = index - counts.offset(4, k, j), right = counts.count(2, k - j);

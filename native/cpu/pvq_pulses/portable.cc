@@ -1,4 +1,6 @@
 // Group by group, for any processor.
+#include <cstring>
+
 #include "core/pvq/integer_tokens.h"
 #include "cpu/pvq_decode/group_reader.h"
 #include "cpu/pvq_pulses/dispatch.h"
@@ -17,7 +19,12 @@ void decode(const PvqCode& code, const uint8_t* codes, uint8_t* pulses, uint16_t
       int8_t p[4 * quads] = {};
       levels[g] = static_cast<uint16_t>(reader.read(p));
       uint8_t* lane = pulses + (g / block_groups * quads * block_groups + g % block_groups) * 4;
-      for (size_t i = 0; i < 4 * quads; ++i) lane[i / 4 * 64 + i % 4] = static_cast<uint8_t>(p[i] ^ 0x80);
+      for (size_t q = 0; q < quads; ++q) {
+        uint32_t quad;
+        std::memcpy(&quad, p + 4 * q, sizeof(quad));
+        quad ^= 0x80808080;
+        std::memcpy(lane + 64 * q, &quad, sizeof(quad));
+      }
     }
   });
 }
