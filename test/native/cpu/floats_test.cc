@@ -5,20 +5,13 @@
 #include <vector>
 
 #include "../core/random_inputs.h"
+#include "../present_sets.h"
 #include "core/matrix/half.h"
 #include "cpu/floats/kernels.h"
 
 using namespace pyramidion;
 
 namespace {
-
-std::vector<InstructionSet> present_sets() {
-  std::vector<InstructionSet> sets;
-  for (InstructionSet set : instruction_sets) {
-    if (set <= supported_instruction_set()) sets.push_back(set);
-  }
-  return sets;
-}
 
 // Around every vector length, and long ones.
 const std::vector<size_t> kLengths = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 576, 1001};

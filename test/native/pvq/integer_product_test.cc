@@ -50,8 +50,7 @@ void check_products(const PvqLayout& layout, size_t rows, size_t tokens, Random&
   const IntegerTokens inputs(layout, x.data(), tokens, pool);
   std::vector<float> first_y, first_decoded;
   for (MemoryLayout memory_layout : kLayouts) {
-    for (InstructionSet set : instruction_sets) {
-      if (set > supported_instruction_set()) continue;
+    for (InstructionSet set : present_sets()) {
       INFO("layout ", static_cast<int>(memory_layout), " ", name_of(set));
       const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set, memory_layout, &pool);
       std::vector<float> y(tokens * rows), decoded(rows * columns), last(tokens * 3, 77);
@@ -77,46 +76,41 @@ TEST_CASE("integer products agree with the reference, bit for bit among memory l
   Random random(seed);
   PyramidCache cache;
   const Lattice barnes_wall = Lattice::barnes_wall;
-  struct Setting {
-    int dimension, pulses;
-    size_t levels;
-    Lattice lattice = Lattice::integer;
-  };
-  for (const Setting& s : {Setting{2, 1, 1},
-                           {2, 5, 3},
-                           {2, 300, 2},
-                           {4, 7, 3},
-                           {4, 127, 17},
-                           {4, 128, 9},
-                           {8, 6, 2},
-                           {8, 9, 3},
-                           {8, 15, 6},
-                           {8, 14, 16},
-                           {8, 12, 7},
-                           {8, 25, 13},
-                           {8, 31, 5},
-                           {8, 64, 20},
-                           {8, 7, 300},
-                           {8, 127, 90},
-                           {8, 200, 40},
-                           {16, 1, 3},
-                           {16, 11, 3},
-                           {16, 24, 7},
-                           {16, 32, 17},
-                           {16, 29, 7},
-                           {16, 34, 12},
-                           {16, 49, 14},
-                           {32, 8, 200},
-                           {32, 21, 4},
-                           {16, 20, 2, barnes_wall},
-                           {16, 28, 5, barnes_wall},
-                           {16, 40, 8, barnes_wall},
-                           {16, 40, 9, barnes_wall},
-                           {16, 58, 9, barnes_wall},
-                           {16, 82, 14, barnes_wall}}) {
+  for (const CodeSetting& s : {CodeSetting{2, 1, 1},
+                               {2, 5, 3},
+                               {2, 300, 2},
+                               {4, 7, 3},
+                               {4, 127, 17},
+                               {4, 128, 9},
+                               {8, 6, 2},
+                               {8, 9, 3},
+                               {8, 15, 6},
+                               {8, 14, 16},
+                               {8, 12, 7},
+                               {8, 25, 13},
+                               {8, 31, 5},
+                               {8, 64, 20},
+                               {8, 7, 300},
+                               {8, 127, 90},
+                               {8, 200, 40},
+                               {16, 1, 3},
+                               {16, 11, 3},
+                               {16, 24, 7},
+                               {16, 32, 17},
+                               {16, 29, 7},
+                               {16, 34, 12},
+                               {16, 49, 14},
+                               {32, 8, 200},
+                               {32, 21, 4},
+                               {16, 20, 2, barnes_wall},
+                               {16, 28, 5, barnes_wall},
+                               {16, 40, 8, barnes_wall},
+                               {16, 40, 9, barnes_wall},
+                               {16, 58, 9, barnes_wall},
+                               {16, 82, 14, barnes_wall}}) {
     for (size_t columns : {1, 9, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
-      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
+      const PvqLayout layout = layout_of(s, columns, cache);
       for (size_t tokens : {1, 2, 5, 9}) check_products(layout, 3, tokens, random);
     }
   }

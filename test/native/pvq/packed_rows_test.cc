@@ -49,8 +49,7 @@ void check_rows(const Make& make, const PvqLayout& layout, size_t rows, Random& 
   const IntegerTokens inputs(layout, x.data(), 1, pool);
   const CompactSegment reference(code, stored.codes.data(), layout.row_bytes, rows, InstructionSet::portable);
   const Decoded expected = decode_all(reference, layout, rows, inputs, start);
-  for (InstructionSet set : instruction_sets) {
-    if (set > supported_instruction_set()) continue;
+  for (InstructionSet set : present_sets()) {
     INFO(name_of(set));
     const PackedSegment<Rows> segment(code, MemoryLayout::split,
                                       make(code, stored.codes.data(), layout.row_bytes, rows, set), set);
@@ -75,26 +74,22 @@ TEST_CASE("residue rows give the products, weights and levels of their codes") {
   INFO("seed ", seed);
   Random random(seed);
   PyramidCache cache;
-  struct Setting {
-    int dimension, pulses;
-    size_t levels;
-  };
-  for (const Setting& s : {Setting{8, 1, 1},
-                           {8, 6, 2},
-                           {8, 9, 4},
-                           {8, 12, 7},
-                           {8, 15, 5},
-                           {8, 17, 13},
-                           {8, 32, 8},
-                           {16, 1, 3},
-                           {16, 11, 3},
-                           {16, 24, 7},
-                           {16, 25, 4},
-                           {16, 34, 12},
-                           {16, 40, 13}}) {
+  for (const CodeSetting& s : {CodeSetting{8, 1, 1},
+                               {8, 6, 2},
+                               {8, 9, 4},
+                               {8, 12, 7},
+                               {8, 15, 5},
+                               {8, 17, 13},
+                               {8, 32, 8},
+                               {16, 1, 3},
+                               {16, 11, 3},
+                               {16, 24, 7},
+                               {16, 25, 4},
+                               {16, 34, 12},
+                               {16, 40, 13}}) {
     for (size_t columns : {1, 7, 8, 100, 128, 256, 576, 1000}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
-      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels)}}, cache);
+      const PvqLayout layout = layout_of(s, columns, cache);
       check_residue_rows(ResidueRows::Signs::nonzero, layout, 5, random);
       check_residue_rows(ResidueRows::Signs::all, layout, 5, random);
     }
@@ -113,7 +108,7 @@ TEST_CASE("patched rows give the products, weights and levels of their codes") {
     // 4096 and more: several spans.
     for (size_t columns : {1, 16, 100, 256, 577, 4096, 5000}) {
       INFO("K ", pulses, " L ", levels, " columns ", columns);
-      check_rows<PatchedRows>(make, PvqLayout(columns, {{columns, 16, pulses, some_levels(levels)}}, cache), 3, random);
+      check_rows<PatchedRows>(make, layout_of({16, pulses, levels}, columns, cache), 3, random);
     }
   }
 }

@@ -28,8 +28,7 @@ void check_matrix(const PvqLayout& layout, size_t rows, Random& random) {
   const std::vector<double> expected = reference_decode(layout, stored.codes, stored.row_scale);
   const std::vector<float> x = random.gaussians(layout.columns);
   std::vector<float> portable;
-  for (InstructionSet set : instruction_sets) {
-    if (set > supported_instruction_set()) continue;
+  for (InstructionSet set : present_sets()) {
     INFO(name_of(set));
     const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set);
     std::vector<float> decoded(rows * layout.columns);
@@ -69,58 +68,53 @@ TEST_CASE("decoded rows and fused products agree with the reference for every di
   INFO("seed ", seed);
   Random random(seed);
   PyramidCache cache;
-  struct Setting {
-    int dimension, pulses;
-    size_t levels;
-    Lattice lattice = Lattice::integer;
-  };
-  for (const Setting& s : {Setting{2, 1, 1},
-                           {2, 5, 3},
-                           {2, 64, 256},
-                           {2, 32767, 2},
-                           {4, 1, 1},
-                           {4, 7, 3},
-                           {4, 32, 5},
-                           {4, 33, 5},
-                           {4, 700, 9},
-                           {4, 32767, 4},
-                           {8, 1, 1},
-                           {8, 6, 2},
-                           {8, 12, 7},
-                           {8, 13, 4},
-                           {8, 25, 13},
-                           {8, 31, 5},
-                           {8, 32, 3},
-                           {8, 33, 3},
-                           {8, 64, 20},
-                           {8, 127, 9},
-                           {8, 128, 9},
-                           {8, 200, 4000},
-                           {8, 474, 40},
-                           {8, 700, 1},
-                           {16, 1, 3},
-                           {16, 11, 3},
-                           {16, 24, 7},
-                           {16, 29, 7},
-                           {16, 31, 16},
-                           {16, 32, 16},
-                           {16, 36, 9},
-                           {16, 49, 14},
-                           {16, 50, 2},
-                           {32, 1, 2},
-                           {32, 8, 200},
-                           {32, 15, 6},
-                           {32, 21, 4},
-                           {32, 22, 1},
-                           {16, 8, 1, Lattice::barnes_wall},
-                           {16, 10, 3, Lattice::barnes_wall},
-                           {16, 20, 2, Lattice::barnes_wall},
-                           {16, 40, 8, Lattice::barnes_wall},
-                           {16, 82, 14, Lattice::barnes_wall},
-                           {16, 98, 1, Lattice::barnes_wall}}) {
+  for (const CodeSetting& s : {CodeSetting{2, 1, 1},
+                               {2, 5, 3},
+                               {2, 64, 256},
+                               {2, 32767, 2},
+                               {4, 1, 1},
+                               {4, 7, 3},
+                               {4, 32, 5},
+                               {4, 33, 5},
+                               {4, 700, 9},
+                               {4, 32767, 4},
+                               {8, 1, 1},
+                               {8, 6, 2},
+                               {8, 12, 7},
+                               {8, 13, 4},
+                               {8, 25, 13},
+                               {8, 31, 5},
+                               {8, 32, 3},
+                               {8, 33, 3},
+                               {8, 64, 20},
+                               {8, 127, 9},
+                               {8, 128, 9},
+                               {8, 200, 4000},
+                               {8, 474, 40},
+                               {8, 700, 1},
+                               {16, 1, 3},
+                               {16, 11, 3},
+                               {16, 24, 7},
+                               {16, 29, 7},
+                               {16, 31, 16},
+                               {16, 32, 16},
+                               {16, 36, 9},
+                               {16, 49, 14},
+                               {16, 50, 2},
+                               {32, 1, 2},
+                               {32, 8, 200},
+                               {32, 15, 6},
+                               {32, 21, 4},
+                               {32, 22, 1},
+                               {16, 8, 1, Lattice::barnes_wall},
+                               {16, 10, 3, Lattice::barnes_wall},
+                               {16, 20, 2, Lattice::barnes_wall},
+                               {16, 40, 8, Lattice::barnes_wall},
+                               {16, 82, 14, Lattice::barnes_wall},
+                               {16, 98, 1, Lattice::barnes_wall}}) {
     for (size_t columns : {1, 2, 7, 9, 31, 33, 100, 576}) {
       INFO("D ", s.dimension, " K ", s.pulses, " L ", s.levels, " columns ", columns);
-      const PvqLayout layout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
+      const PvqLayout layout = layout_of(s, columns, cache);
       for (size_t rows : {1, 2, 5}) check_matrix(layout, rows, random);
     }
   }
@@ -138,7 +132,7 @@ TEST_CASE("every Barnes-Wall pyramid is decoded alike by every instruction set, 
     for (size_t levels : {size_t{1}, 1 + random.below(most), most}) {
       for (size_t columns : {size_t{1}, size_t{255}, 1 + random.below(3000)}) {
         INFO("K ", pulses, " L ", levels, " columns ", columns);
-        const PvqLayout layout(columns, {{columns, 16, pulses, some_levels(levels), Lattice::barnes_wall}}, cache);
+        const PvqLayout layout = layout_of({16, pulses, levels, Lattice::barnes_wall}, columns, cache);
         check_matrix(layout, 2, random);
       }
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../present_sets.h"
 #include "core/matrix/half.h"
 #include "core/pvq/bit_stream.h"
 #include "core/pvq/pvq_code.h"
@@ -62,6 +63,17 @@ std::vector<float> some_levels(size_t count) {
   std::vector<float> levels;
   for (size_t l = 0; l < count; ++l) levels.push_back(1 + 0.37f * static_cast<float>(l));
   return levels;
+}
+
+struct CodeSetting {
+  int dimension, pulses;
+  size_t levels;
+  Lattice lattice = Lattice::integer;
+};
+
+// Of one segment.
+inline PvqLayout layout_of(const CodeSetting& s, size_t columns, PyramidCache& cache) {
+  return PvqLayout(columns, {{columns, s.dimension, s.pulses, some_levels(s.levels), s.lattice}}, cache);
 }
 
 }  // namespace
