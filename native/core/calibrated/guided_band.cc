@@ -11,7 +11,7 @@ namespace pyramidion {
 namespace {
 
 // Columns that are moved at once between rows and lanes.
-constexpr size_t strip = 64;
+constexpr size_t line = 16, strip = 64;
 
 // Sums of several lanes, which need not wait for each other; added up in order.
 class LaneSum {
@@ -76,11 +76,13 @@ void GuidedPlan::Band::shift_target(size_t row, const float* shift) {
 }
 
 void GuidedPlan::Band::round() {
-  for (size_t row = 0; row < count_; row += lanes_) {
-    for (size_t column = 0; column < columns_; ++column) {
-      for (size_t lane = 0; lane < lanes_; ++lane) {
-        targets_[place(row + lane, column)] = weights_[(row + lane) * stride_ + column];
-      }
+  // A cache line of each row at a time.
+  for (size_t first = 0; first < columns_; first += line) {
+    const size_t last = std::min(columns_, first + line);
+    for (size_t row = 0; row < count_; ++row) {
+      const float* weights = weights_.data() + row * stride_;
+      float* targets = targets_.data() + place(row, 0);
+      for (size_t i = first; i < last; ++i) targets[i * lanes_] = weights[i];
     }
   }
   const GuidedOptions& options = plan_.options_;

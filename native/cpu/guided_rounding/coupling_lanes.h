@@ -23,7 +23,9 @@ constexpr int dense_vectors = 4, sparse_vectors = 8;
 #else
 constexpr int dense_vectors = 2, sparse_vectors = 4;
 #endif
-constexpr int dense_rows = 6, sparse_rows = 3;
+constexpr int sparse_rows = 3;
+// Narrow tiles have more rows instead.
+constexpr int dense_rows(int vectors) { return vectors == dense_vectors ? 6 : 12; }
 constexpr size_t dense_columns = 64;
 // Columns of the groups between two products with all others.
 constexpr size_t block_columns = 256;
@@ -151,8 +153,9 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
       const bool last = part.last_column() == span.last_column();
       const float* next =
           last ? coupling_to(span.groups[0], column + coupling_panel) : coupling_to(part.groups[0], column) + floats;
-      couple_tiles<dense_rows, vectors>(part, changes.from(part.first_column - span.first_column, 0), changes.row_count,
-                                        row_of, column, accumulators, {next, floats / changes.row_count});
+      couple_tiles<dense_rows(vectors), vectors>(part, changes.from(part.first_column - span.first_column, 0),
+                                                 changes.row_count, row_of, column, accumulators,
+                                                 {next, floats / changes.row_count});
     });
     return;
   }
