@@ -110,7 +110,8 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
   }
   // A row of H in rounding order, plus ridge.
   const auto read_row = [=, &source, &padding](size_t i, double* row) {
-    const double* values = hessian + source[i] * given;
+    // A copy is read from one end to the other, which what picks columns is not.
+    const std::vector<double> values(hessian + source[i] * given, hessian + (source[i] + 1) * given);
     const size_t *columns = source.data(), n = source.size();
     const bool padded = std::binary_search(padding.begin(), padding.end(), i);
     for (size_t j = 0; j < n; ++j) row[j] = padded ? 0 : factor_of_two * values[columns[j]];

@@ -15,14 +15,14 @@ constexpr size_t kBlock = 96;
 // Columns that are factored one after another, without products.
 constexpr size_t kNarrow = 32;
 
-// Row by row, the diagonal block at `begin`; what lies left of it has been subtracted already.
-void factor_block(double* a, size_t n, size_t begin, size_t end) {
-  for (size_t i = begin; i < end; ++i) {
-    double* row = a + i * n;
-    for (size_t j = begin; j <= i; ++j) {
-      const double* other = a + j * n;
+// The Cholesky factor of a block, rows of kNarrow values, row by row.
+void factor_block(double* block, size_t width) {
+  for (size_t i = 0; i < width; ++i) {
+    double* row = block + i * kNarrow;
+    for (size_t j = 0; j <= i; ++j) {
+      const double* other = block + j * kNarrow;
       double rest = row[j];
-      for (size_t k = begin; k < j; ++k) rest -= row[k] * other[k];
+      for (size_t k = 0; k < j; ++k) rest -= row[k] * other[k];
       if (j < i) {
         row[j] = rest / other[j];
       } else if (rest > 0 && std::isfinite(rest)) {
@@ -34,34 +34,40 @@ void factor_block(double* a, size_t n, size_t begin, size_t end) {
   }
 }
 
-// The inverse of the triangle that factor_block left, `width` rows of as many values.
-void invert_block(const double* a, size_t n, size_t begin, size_t width, double* inverse) {
-  std::fill_n(inverse, width * width, 0.0);
+// The inverse of what factor_block left.
+void invert_block(const double* block, size_t width, double* inverse) {
+  std::fill_n(inverse, kNarrow * kNarrow, 0.0);
   for (size_t i = 0; i < width; ++i) {
-    const double* row = a + (begin + i) * n + begin;
-    double* to = inverse + i * width;
+    const double* row = block + i * kNarrow;
+    double* to = inverse + i * kNarrow;
     for (size_t k = 0; k < i; ++k) {
-      for (size_t j = 0; j <= k; ++j) to[j] -= row[k] * inverse[k * width + j];
+      for (size_t j = 0; j <= k; ++j) to[j] -= row[k] * inverse[k * kNarrow + j];
     }
     for (size_t j = 0; j < i; ++j) to[j] /= row[i];
     to[i] = 1 / row[i];
   }
 }
 
+// Columns of L that are at most kNarrow, as factor_columns does: the rows below by the inverse of the block.
+void factor_narrow(double* a, size_t n, size_t begin, size_t end, ThreadPool& pool) {
+  const size_t width = end - begin, below = n - end;
+  double block[kNarrow * kNarrow], inverse[kNarrow * kNarrow];
+  for (size_t i = 0; i < width; ++i) std::copy_n(a + (begin + i) * n + begin, i + 1, block + i * kNarrow);
+  factor_block(block, width);
+  for (size_t i = 0; i < width; ++i) std::copy_n(block + i * kNarrow, i + 1, a + (begin + i) * n + begin);
+  if (below == 0) return;
+  invert_block(block, width, inverse);
+  AlignedBuffer<double> rows(below * width);
+  for (size_t i = 0; i < below; ++i) std::copy_n(a + (end + i) * n + begin, width, rows.data() + i * width);
+  const MatrixView<const double> square(inverse, width, width, kNarrow, 1);
+  product<double>({rows.data(), below, width}, square.transposed(), 1.0, false,
+                  {a + end * n + begin, below, width, n, 1}, pool);
+}
+
 // Columns begin .. end - 1 of L; what the columns left of them contribute has been subtracted already.
 void factor_columns(double* a, size_t n, size_t begin, size_t end, ThreadPool& pool) {
   const size_t width = end - begin, below = n - end;
-  if (width <= kNarrow) {
-    factor_block(a, n, begin, end);
-    if (below == 0) return;
-    double inverse[kNarrow * kNarrow];
-    invert_block(a, n, begin, width, inverse);
-    AlignedBuffer<double> rows(below * width);
-    for (size_t i = 0; i < below; ++i) std::copy_n(a + (end + i) * n + begin, width, rows.data() + i * width);
-    product<double>({rows.data(), below, width}, MatrixView<const double>(inverse, width, width).transposed(), 1.0,
-                    false, {a + end * n + begin, below, width, n, 1}, pool);
-    return;
-  }
+  if (width <= kNarrow) return factor_narrow(a, n, begin, end, pool);
   const size_t middle = begin + (width / 2 + kNarrow - 1) / kNarrow * kNarrow, right = end - middle;
   factor_columns(a, n, begin, middle, pool);
   const MatrixView<const double> square(a + middle * n + begin, right, middle - begin, n, 1),
