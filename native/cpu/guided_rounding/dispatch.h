@@ -65,8 +65,9 @@ struct GuidedRows {
 struct GuidedKernel {
   InstructionSet instruction_set;
   size_t lanes;
-  // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group at the Euclidean
-  // search's point; otherwise at the point it has, and where that stays, so do the differences.
+  // One sweep over all groups. moves: at most so many pulse moves a group. start: begin each group where the
+  // Euclidean search does, without moves where that ends; otherwise at the point it has, and where that stays, so do
+  // the differences.
   void (*sweep)(const GuidedGroup* groups, size_t group_count, int moves, bool start, const GuidedRows& rows);
   // Adds what changes, rows x columns, contribute to accumulators, rows x columns, rows of both `stride` floats apart;
   // rows: any number.

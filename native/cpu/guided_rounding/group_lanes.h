@@ -56,11 +56,20 @@ struct GuidedLanes {
     copy(level_index, other.level_index);
   }
 
-  void start_at_search(const Floats* w) {
+  // The point that the Euclidean search ends with, or where moves follow, which take the place of its own, that it
+  // begins with.
+  void start_at_search(const Floats* w, bool moves_follow) {
     if constexpr (L == Lattice::barnes_wall) {
       start_at_best_word(w);
     } else {
-      search_integer<D>(w, group->pyramid.pulses, p);
+      const float pulses = static_cast<float>(group->pyramid.pulses);
+      Floats magnitudes[D];
+      scale_magnitudes<D>(w, pulses, magnitudes);
+      Groups<D> search;
+      for (int i = 0; i < D; ++i) search.place(i, magnitudes[i], whole(magnitudes[i]));
+      search.correct(pulses);
+      if (!moves_follow) search.swap_pulses();
+      for (int i = 0; i < D; ++i) p[i] = w[i] < 0 ? -search.q[i] : search.q[i];
       multiply_metric(p, Mp);
       price();
     }

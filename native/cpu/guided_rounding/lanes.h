@@ -128,7 +128,7 @@ void round_group(const GuidedGroup& group, int moves, bool start, const GroupSta
       aim[i] += load_lanes(state.targets + i * lanes) - load_lanes(state.differences + i * lanes);
     search[v].aim_at(group, aim, state.scales);
     if (start) {
-      search[v].start_at_search(aim);
+      search[v].start_at_search(aim, moves > 0);
     } else {
       search[v].start_at(state.points);
       if constexpr (L == Lattice::barnes_wall) search[v].try_other_words();

@@ -48,7 +48,8 @@ __device__ __forceinline__ void round_group(const GuidedRoundParameters& p, cons
 
   float point[D];
   if (p.start != 0) {
-    search_point<D>(aim, static_cast<int>(group.pulses), point);
+    // Moves under the group's metric take the place of those of the Euclidean search.
+    search_point<D>(aim, static_cast<int>(group.pulses), point, p.moves == 0);
   } else {
 #pragma unroll
     for (int i = 0; i < D; ++i) point[i] = static_cast<float>(rows.points[first + i * count]);

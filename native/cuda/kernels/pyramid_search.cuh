@@ -160,15 +160,16 @@ __device__ __forceinline__ void scale_magnitudes(const float* w, float sum, floa
   for (int i = 0; i < D; ++i) magnitudes[i] *= scale;
 }
 
-// The point of P(D,pulses) that maximises <w,p> / ||p||, as floats.
+// The point of P(D,pulses) that maximises <w,p> / ||p||, as floats; without swaps, the one that rounding and the pulses
+// that are missing or too many then lead to.
 template <int D>
-__device__ __forceinline__ void search_point(const float* w, int pulses, float* point) {
+__device__ __forceinline__ void search_point(const float* w, int pulses, float* point, bool swaps = true) {
   float target[D];
   scale_magnitudes<D>(w, static_cast<float>(pulses), target);
   PulseGroup<D> group;
   group.start(target);
   group.correct(static_cast<float>(pulses));
-  group.swap_pulses();
+  if (swaps) group.swap_pulses();
 #pragma unroll
   for (int i = 0; i < D; ++i) point[i] = w[i] < 0 ? -group.q[i] : group.q[i];
 }
