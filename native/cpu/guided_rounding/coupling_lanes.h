@@ -15,17 +15,16 @@
 namespace pyramidion {
 namespace {
 
-// Accumulators of a tile, rows x vectors: as many as registers hold beside what they are made of. Where everything
-// changes, a tile's part of the coupling matrix is read again for every six rows and has to fit the first-level cache;
-// where little does, few rows share it, and wide tiles keep both units of multiply-adds busy for a single one.
+// Accumulators of a tile, rows x vectors: as many as registers hold beside what they are made of. A tile's part of the
+// coupling matrix is read again for every few rows and has to fit the first-level cache.
 #if PYRAMIDION_LANES == 16 || defined(PYRAMIDION_NEON)
-constexpr int dense_vectors = 4, sparse_vectors = 8;
+constexpr int widest_tile = 4;
 #else
-constexpr int dense_vectors = 2, sparse_vectors = 4;
+constexpr int widest_tile = 2;
 #endif
-constexpr int sparse_rows = 3;
+static_assert(coupling_panel % (widest_tile * lanes) == 0, "tiles stay within a panel");
 // Narrow tiles have more rows instead.
-constexpr int dense_rows(int vectors) { return vectors == dense_vectors ? 6 : 12; }
+constexpr int rows_of_tile(int vectors) { return vectors == widest_tile ? 6 : 12; }
 constexpr size_t dense_columns = 64;
 // Columns of the groups between two products with all others.
 constexpr size_t block_columns = 256;
@@ -92,8 +91,7 @@ struct Ahead {
   }
 };
 
-// changes, accumulators: a pointer a row, to its changes of the span's first column and to its sum of `column`. A tile
-// begins with a panel or stays within one.
+// changes, accumulators: a pointer a row, to its changes of the span's first column and to its sum of `column`.
 template <int rows, int vectors>
 void couple_tile(const Span& span, const float* const* changes, size_t column, float* const* accumulators) {
   Floats sums[rows][vectors];
@@ -106,10 +104,7 @@ void couple_tile(const Span& span, const float* const* changes, size_t column, f
     const float* coupling = coupling_to(group, column);
     for (const size_t end = place + group.pyramid.dimension; place < end; ++place) {
       Floats row_of_coupling[vectors];
-      for (size_t v = 0; v < vectors; ++v) {
-        row_of_coupling[v] =
-            load_lanes(coupling + v * lanes / coupling_panel * group.panel_stride + v * lanes % coupling_panel);
-      }
+      for (int v = 0; v < vectors; ++v) row_of_coupling[v] = load_lanes(coupling + v * lanes);
       for (int r = 0; r < rows; ++r) {
         const float change = changes[r][place];
         for (int v = 0; v < vectors; ++v) sums[r][v] = multiply_add(row_of_coupling[v], change, sums[r][v]);
@@ -153,9 +148,9 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
       const bool last = part.last_column() == span.last_column();
       const float* next =
           last ? coupling_to(span.groups[0], column + coupling_panel) : coupling_to(part.groups[0], column) + floats;
-      couple_tiles<dense_rows(vectors), vectors>(part, changes.from(part.first_column - span.first_column, 0),
-                                                 changes.row_count, row_of, column, accumulators,
-                                                 {next, floats / changes.row_count});
+      couple_tiles<rows_of_tile(vectors), vectors>(part, changes.from(part.first_column - span.first_column, 0),
+                                                   changes.row_count, row_of, column, accumulators,
+                                                   {next, floats / changes.row_count});
     });
     return;
   }
@@ -163,8 +158,8 @@ void couple_vectors(const Span& span, const Changes& changes, size_t column, con
   for (size_t g = 0; g < span.count; ++g) {
     const std::vector<uint32_t>& rows = changes.rows[g];
     const auto row_of = [&](size_t r) { return rows[r]; };
-    couple_tiles<sparse_rows, vectors>({span.groups + g, 1, 0, 0, 0}, changes.from(place, g), rows.size(), row_of,
-                                       column, accumulators, {nullptr, 0});
+    couple_tiles<rows_of_tile(vectors), vectors>({span.groups + g, 1, 0, 0, 0}, changes.from(place, g), rows.size(),
+                                                 row_of, column, accumulators, {nullptr, 0});
     place += span.groups[g].pyramid.dimension;
   }
 }
@@ -201,28 +196,12 @@ void couple_panel(const Span& span, const Changes& changes, size_t first, size_t
 }
 
 // The same for columns of any panels.
-template <int vectors>
-void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
-                    const Accumulators& accumulators) {
-  constexpr size_t tile = vectors * lanes, widest = tile < coupling_panel ? tile : coupling_panel;
-  while (first < last) {
-    if (tile > coupling_panel && first % coupling_panel == 0 && last - first >= tile) {
-      couple_vectors<vectors>(span, changes, first, accumulators);
-      first += tile;
-      continue;
-    }
-    const size_t end = std::min(last, (first / coupling_panel + 1) * coupling_panel);
-    couple_panel<widest / lanes>(span, changes, first, end, accumulators);
-    first = end;
-  }
-}
-
 inline void couple_columns(const Span& span, const Changes& changes, size_t first, size_t last,
                            const Accumulators& accumulators) {
-  if (changes.rows == nullptr) {
-    couple_columns<dense_vectors>(span, changes, first, last, accumulators);
-  } else {
-    couple_columns<sparse_vectors>(span, changes, first, last, accumulators);
+  while (first < last) {
+    const size_t end = std::min(last, (first / coupling_panel + 1) * coupling_panel);
+    couple_panel<widest_tile>(span, changes, first, end, accumulators);
+    first = end;
   }
 }
 
