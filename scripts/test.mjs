@@ -75,7 +75,21 @@ const steps =
     return total
   }
 
-const native = (folder, ...options) => steps(buildNative(folder, options), doctest([`${folder}/native_tests`]))
+const sanitized = (folder, sanitizers) =>
+  steps(buildNative(folder, [`-DPYRAMIDION_SANITIZE=${sanitizers}`]), doctest([`${folder}/native_tests`]))
+
+/** The kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind. */
+const fewKernels = { PYRAMIDION_CUDA_ARCHITECTURES: '80' }
+
+/** Builds tests on the addon's own core, which is brought up to date first: it is tested as it is used, and not built twice. */
+const buildOnAddon = (...targets) =>
+  steps(
+    async echo => {
+      const { status } = await run(echo, 'npm', ['run', '--silent', 'build:native'], fewKernels)
+      return { passed: 0, failed: status === 0 ? 0 : 1 }
+    },
+    buildNative('build/native-tests', [`-DPYRAMIDION_CORE=${resolve('build/libpyramidion_core.a')}`], ...targets),
+  )
 
 /** Tests of kernels for arm64, built for speed of building and run by an emulated processor. */
 const crossCompiled = [
@@ -122,25 +136,20 @@ const simulatedDevice = async echo => {
 
 const suites = {
   lint: step(['npx', 'biome', 'ci', '.']),
-  // With the kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind.
-  build: step(['npm', 'run', '--silent', 'build'], { PYRAMIDION_CUDA_ARCHITECTURES: '80' }),
+  build: step(['npm', 'run', '--silent', 'build'], fewKernels),
   types: step(['npx', 'tsc', '-p', 'test/tsconfig.json']),
-  native: native('build/native-tests'),
+  native: steps(buildOnAddon('native_tests'), doctest(['build/native-tests/native_tests'])),
   'cuda-emulation': steps(
-    buildNative('build/native-tests', [], 'cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),
+    buildOnAddon('cuda_tests_plain', 'cuda_tests_address', 'cuda_tests_thread'),
     ...[0, 1, 2, 3].map(seed => emulation('plain', seed)),
     emulation('address', 0),
     emulation('thread', 0),
     counted('test/native/cuda/faults/run.mjs', 'build/native-tests'),
   ),
   'cuda-compile': counted('scripts/cuda-compile.mjs'),
-  cuda: steps(
-    buildNative('build/native-tests', [], 'mock_cuda', 'ptxsim_tests'),
-    doctest(['build/native-tests/ptxsim_tests']),
-    simulatedDevice,
-  ),
-  'native-address': native('build/asan', '-DPYRAMIDION_SANITIZE=address,undefined'),
-  'native-thread': native('build/tsan', '-DPYRAMIDION_SANITIZE=thread'),
+  cuda: steps(buildOnAddon('mock_cuda', 'ptxsim_tests'), doctest(['build/native-tests/ptxsim_tests']), simulatedDevice),
+  'native-address': sanitized('build/asan', 'address,undefined'),
+  'native-thread': sanitized('build/tsan', 'thread'),
   // Everything on a processor without dot products of bytes; what has a form with them again on one that has all.
   neon: steps(
     buildNative('build/neon', crossCompiled, 'kernel_tests'),

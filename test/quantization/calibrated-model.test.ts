@@ -10,13 +10,15 @@ import { withSmallModel } from './small-model.js'
 import { calibration, evaluationText, output, tales, untimed, weightsOf } from './tales.js'
 
 describe('quantizeModel with calibration', () => {
+  // Enough to tell methods apart.
+  const calibrationTokens = 4096
   // A few windows, so that a run takes a second or two.
   const options = { bits: 2.5, calibration, calibrationTokens: 1024 }
 
   it('rounds for the inputs that calibration text gives the layers', async () => {
     const divergence = async (rounding: 'guided' | 'nearest') => {
       const folder = output()
-      const result = await quantizeModel(tales, { bits: 3, rounding, calibration, output: folder })
+      const result = await quantizeModel(tales, { bits: 3, rounding, calibration, calibrationTokens, output: folder })
       assert.ok(Math.abs(result.linearBitsPerWeight - 3) < 0.01, `${result.linearBitsPerWeight}`)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })
       return klDivergence!.mean
@@ -53,8 +55,8 @@ describe('quantizeModel with calibration', () => {
       const folder = output()
       // As in the papers: what else makes up for errors hides what weighing them is worth.
       const advanced = { propagation: false, refits: 0 }
-      const options = { bits: 3, rounding: 'nearest' as const, rank, lowRank, calibration, advanced, output: folder }
-      const result = await quantizeModel(tales, options)
+      const options = { bits: 3, rounding: 'nearest' as const, rank, lowRank, calibration, calibrationTokens, advanced }
+      const result = await quantizeModel(tales, { ...options, output: folder })
       assert.ok(Math.abs(result.linearBitsPerWeight - 3) < 0.01, `${result.linearBitsPerWeight}`)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 4 })
       return { kl: klDivergence!.mean, ranks: result.layers.map(layer => layer.rank) }
@@ -73,6 +75,7 @@ describe('quantizeModel with calibration', () => {
       const { layers } = await quantizeModel(tales, {
         bits: 3,
         calibration,
+        calibrationTokens,
         advanced: { propagation, sensitivity: false },
         output: folder,
       })
@@ -161,7 +164,8 @@ describe('quantizeModel with calibration', () => {
   it('lets the first layers make up for a quantized embedding, and corrections for what codes leave', async () => {
     const run = async (more: object) => {
       const folder = output()
-      const settings = { bits: 3, embeddingBits: 3, rank: 4, lowRank: 'qera' as const, calibration, ...more }
+      const correction = { rank: 4, lowRank: 'qera' as const }
+      const settings = { bits: 3, embeddingBits: 3, ...correction, calibration, calibrationTokens, ...more }
       const { layers } = await quantizeModel(tales, { ...settings, output: folder })
       assert.ok(layers[1].outputError! > 0 && layers[1].nearestOutputError === undefined)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })

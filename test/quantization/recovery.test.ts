@@ -81,7 +81,8 @@ describe(`recovery, seed ${seed}`, () => {
   it('brings a model closer to its original on text that it was not fitted to', async () => {
     const divergence = async (recovery: number) => {
       const folder = output()
-      const settings: QuantizeModelOptions = { bits: 2, rounding: 'nearest', calibration, recovery, output: folder }
+      const calibrated = { calibration, calibrationTokens: 4096 }
+      const settings: QuantizeModelOptions = { bits: 2, rounding: 'nearest', ...calibrated, recovery, output: folder }
       const result = await quantizeModel(tales, settings)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 4 })
       return { kl: klDivergence!.mean, result }
