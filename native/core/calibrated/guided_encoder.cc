@@ -124,7 +124,7 @@ GuidedPlan::GuidedPlan(const double* hessian, std::shared_ptr<const PvqLayout> s
 void GuidedPlan::factor(const std::function<void(size_t i, double* row)>& read_row, ThreadPool& pool) {
   const size_t n = columns_, panels = (n + coupling_panel - 1) / coupling_panel;
   stride_ = band_stride(n);
-  hessian_.emplace(panels * coupling_panel * n);
+  if (options_.sweeps > 0) hessian_.emplace(panels * coupling_panel * n);
   factor_.emplace(panels * coupling_panel * n);
   const auto in_panels = [n](size_t i, size_t j) {
     return (j / coupling_panel * n + i) * coupling_panel + j % coupling_panel;
@@ -136,7 +136,7 @@ void GuidedPlan::factor(const std::function<void(size_t i, double* row)>& read_r
     for (size_t i = begin; i < end; ++i) {
       read_row(i, row.data());
       std::reverse_copy(row.begin() + i, row.end(), &lower[(n - 1 - i) * n]);
-      for (size_t j = 0; j < n; j += coupling_panel) {
+      for (size_t j = 0; hessian_ && j < n; j += coupling_panel) {
         const size_t width = std::min(coupling_panel, n - j);
         std::transform(&row[j], &row[j] + width, &(*hessian_)[in_panels(i, j)], to_float);
       }
@@ -188,7 +188,7 @@ void GuidedPlan::factor(const std::function<void(size_t i, double* row)>& read_r
     blocks.descent_metric = unit_metric(h, d);
     blocks.descent_inverse = to_floats(inverse_of(h, d));
 
-    const float *rows_of_H = hessian_->data() + first * coupling_panel,
+    const float *rows_of_H = hessian_ ? hessian_->data() + first * coupling_panel : nullptr,
                 *rows_of_R = factor_->data() + first * coupling_panel;
     const size_t panel_stride = n * coupling_panel;
     feedback_.push_back({code.pyramid(), code.levels.data(), code.levels.size(), blocks.feedback_metric.data(),

@@ -68,8 +68,8 @@ class GuidedPlan {
   size_t columns_ = 0;
   // Floats from one row of a band to the next.
   size_t stride_ = 0;
-  // In rounding order and panels of columns: H, and its upper factor R, H = R R', with R' in the place of the zeros
-  // left of groups.
+  // In rounding order and panels of columns: H, where sweeps need it, and its upper factor R, H = R R', with R' in the
+  // place of the zeros left of groups.
   std::optional<AlignedBuffer<float>> hessian_, factor_;
   std::vector<Blocks> blocks_;
   // Groups coupled by R, to themselves too, so that a sweep of feedback leaves d R; the same, coupled to nothing;
