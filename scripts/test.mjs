@@ -75,8 +75,8 @@ const steps =
     return total
   }
 
-const sanitized = (folder, sanitizers) =>
-  steps(buildNative(folder, [`-DPYRAMIDION_SANITIZE=${sanitizers}`]), doctest([`${folder}/native_tests`]))
+const sanitized = (folder, sanitizers, ...filters) =>
+  steps(buildNative(folder, [`-DPYRAMIDION_SANITIZE=${sanitizers}`]), doctest([`${folder}/native_tests`, ...filters]))
 
 /** The kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind. */
 const fewKernels = { PYRAMIDION_CUDA_ARCHITECTURES: '80' }
@@ -149,7 +149,8 @@ const suites = {
   'cuda-compile': counted('scripts/cuda-compile.mjs'),
   cuda: steps(buildOnAddon('mock_cuda', 'ptxsim_tests'), doctest(['build/native-tests/ptxsim_tests']), simulatedDevice),
   'native-address': sanitized('build/asan', 'address,undefined'),
-  'native-thread': sanitized('build/tsan', 'thread'),
+  // Searches run on one thread.
+  'native-thread': sanitized('build/tsan', 'thread', '--source-file-exclude=*pyramid_search_test.cc'),
   // Everything on a processor without dot products of bytes; what has a form with them again on one that has all.
   neon: steps(
     buildNative('build/neon', crossCompiled, 'kernel_tests'),
