@@ -81,6 +81,8 @@ const sanitized = (folder, sanitizers, ...filters) =>
 /** The kernels for one kind of GPU, whose PTX is what the tests run; cuda-compile compiles them for every kind. */
 const fewKernels = { PYRAMIDION_CUDA_ARCHITECTURES: '80' }
 
+const addonsCore = resolve('build/libpyramidion_core.a')
+
 /** Builds tests on the addon's own core, which is brought up to date first: it is tested as it is used, and not built twice. */
 const buildOnAddon = (...targets) =>
   steps(
@@ -88,7 +90,7 @@ const buildOnAddon = (...targets) =>
       const { status } = await run(echo, 'npm', ['run', '--silent', 'build:native'], fewKernels)
       return { passed: 0, failed: status === 0 ? 0 : 1 }
     },
-    buildNative('build/native-tests', [`-DPYRAMIDION_CORE=${resolve('build/libpyramidion_core.a')}`], ...targets),
+    buildNative('build/native-tests', [`-DPYRAMIDION_CORE=${addonsCore}`], ...targets),
   )
 
 /** Tests of kernels for arm64, built for speed of building and run by an emulated processor. */
@@ -144,7 +146,7 @@ const suites = {
     ...[0, 1, 2, 3].map(seed => emulation('plain', seed)),
     emulation('address', 0),
     emulation('thread', 0),
-    counted('test/native/cuda/faults/run.mjs', 'build/native-tests'),
+    counted('test/native/cuda/faults/run.mjs', 'build/native-tests', addonsCore),
   ),
   'cuda-compile': counted('scripts/cuda-compile.mjs'),
   cuda: steps(buildOnAddon('mock_cuda', 'ptxsim_tests'), doctest(['build/native-tests/ptxsim_tests']), simulatedDevice),

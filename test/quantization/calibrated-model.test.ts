@@ -75,7 +75,6 @@ describe('quantizeModel with calibration', () => {
       const { layers } = await quantizeModel(tales, {
         bits: 3,
         calibration,
-        calibrationTokens,
         advanced: { propagation, sensitivity: false },
         output: folder,
       })
@@ -165,7 +164,7 @@ describe('quantizeModel with calibration', () => {
     const run = async (more: object) => {
       const folder = output()
       const correction = { rank: 4, lowRank: 'qera' as const }
-      const settings = { bits: 3, embeddingBits: 3, ...correction, calibration, calibrationTokens, ...more }
+      const settings = { bits: 3, embeddingBits: 3, ...correction, calibration, ...more }
       const { layers } = await quantizeModel(tales, { ...settings, output: folder })
       assert.ok(layers[1].outputError! > 0 && layers[1].nearestOutputError === undefined)
       const { klDivergence } = await evaluate({ model: folder, reference: tales, text: evaluationText, windows: 8 })

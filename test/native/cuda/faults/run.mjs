@@ -1,15 +1,15 @@
 // Puts each fault of faults.mjs into the kernels and checks that the emulation's tests fail:
 //
-//   node test/native/cuda/faults/run.mjs BUILD_FOLDER        prints "N passed, N failed"
+//   node test/native/cuda/faults/run.mjs BUILD_FOLDER CORE        prints "N passed, N failed"
 //
-// BUILD_FOLDER is where cmake built the target `simt` with -DPYRAMIDION_TESTS=ON.
+// BUILD_FOLDER is where cmake built the target `simt` with -DPYRAMIDION_TESTS=ON, on CORE, an archive of the core.
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { faults } from './faults.mjs'
 
-const buildFolder = process.argv[2] ?? 'build/native-tests'
+const [buildFolder = 'build/native-tests', core = 'build/libpyramidion_core.a'] = process.argv.slice(2)
 const compiler = process.env.CXX ?? 'c++'
 const tests = 'test/native/cuda'
 const mainObject = join(buildFolder, 'faults/main.o')
@@ -42,7 +42,7 @@ async function compile(family, mode, kernels, program) {
     join(tests, `${family}_test.cc`),
     mainObject,
     join(buildFolder, 'test/native/cuda/libsimt.a'),
-    join(buildFolder, 'libpyramidion_core.a'),
+    core,
     '-lpthread',
     '-ldl',
     '-o',
