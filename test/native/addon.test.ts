@@ -132,6 +132,15 @@ describe('arguments of the addon', () => {
     assert.ok(out.subarray(0, 2).every(value => value === 0) && out.subarray(15).every(value => value === 0))
   })
 
+  it('are searched for what is not finite from the first to the last, on several threads', () => {
+    const many = new Float32Array(500_000)
+    assert.equal(native.firstNonFinite(many), -1)
+    for (const position of [499_999, 300_000, 131_072, 131_071, 700, 0]) {
+      many[position] = position % 2 === 0 ? Number.NaN : Number.NEGATIVE_INFINITY
+      assert.equal(native.firstNonFinite(many), position)
+    }
+  })
+
   it('are refused when a buffer was transferred away', () => {
     const x = new Float32Array(4)
     structuredClone(x.buffer, { transfer: [x.buffer] })
