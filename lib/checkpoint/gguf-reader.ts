@@ -45,8 +45,6 @@ export class GgufReader {
   }
 
   async string(): Promise<string> {
-    const inWindow = this.stringInWindow()
-    if (inWindow !== undefined) return inWindow
     const length = await this.safeUint64('the length of a string')
     const start = await this.ensure(length)
     return utf8.decode(this.window.subarray(start, start + length))

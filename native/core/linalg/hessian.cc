@@ -20,11 +20,6 @@ constexpr size_t kMeanRows = 64;
 // Rows of the error multiplied at a time.
 constexpr size_t kRows = 256;
 
-// sums (lower triangle) += sum_t weights[t] x_t x_t^T over `count` samples.
-void add_products(const float* x, const float* weights, size_t count, size_t width, double* sums, ThreadPool& pool) {
-  add_moments({x, nullptr, weights}, width, x, width, count, Part::lower, sums, pool);
-}
-
 }  // namespace
 
 Hessian::Hessian(size_t width, std::unique_ptr<TileSums> sums)
@@ -66,7 +61,7 @@ void Hessian::add(const float* x, const float* weights, size_t tokens, ThreadPoo
 
 void Hessian::add_tile(const float* x, const float* weights, size_t count, ThreadPool& pool) {
   if (elsewhere_ != nullptr) return elsewhere_->add(x, weights, count);
-  add_products(x, weights, count, width_, sums_.data(), pool);
+  add_moments({x, nullptr, weights}, width_, x, width_, count, Part::lower, sums_.data(), pool);
 }
 
 void Hessian::observe_magnitudes(const float* x, size_t tokens, ThreadPool& pool) {
@@ -92,7 +87,10 @@ std::vector<double> Hessian::mean(ThreadPool& pool) {
     elsewhere_.reset();
   }
   std::vector<double> mean = sums_;
-  if (pending_ > 0) add_products(samples_.data(), weights_.data(), pending_, width_, mean.data(), pool);
+  if (pending_ > 0) {
+    const MomentSamples pending{samples_.data(), nullptr, weights_.data()};
+    add_moments(pending, width_, samples_.data(), width_, pending_, Part::lower, mean.data(), pool);
+  }
   pool.parallel_for(width_, kMeanRows, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       for (size_t j = 0; j <= i; ++j) mean[i * width_ + j] /= static_cast<double>(tokens_);

@@ -4,25 +4,14 @@
 #include <cmath>
 
 #include "core/aligned_buffer.h"
+#include "core/linalg/symmetric.h"
 #include "cpu/floats/kernels.h"
 
 namespace pyramidion {
 namespace {
 
-// Rows and columns of a square of moments that is turned over while it is in a core's caches.
+// Rows of moments converted at a time.
 constexpr size_t kMomentRows = 32;
-
-// body(i, j) for all j <= i < n, square by square.
-template <class Body>
-void for_squares(size_t n, ThreadPool& pool, Body body) {
-  pool.parallel_for(n, kMomentRows, [&](size_t begin, size_t end) {
-    for (size_t first = 0; first < end; first += kMomentRows) {
-      for (size_t i = begin; i < end; ++i) {
-        for (size_t j = first; j < std::min(first + kMomentRows, i + 1); ++j) body(i, j);
-      }
-    }
-  });
-}
 
 }  // namespace
 
@@ -60,12 +49,12 @@ void Rotation::turn_moments(double* moments, ThreadPool& pool) const {
     std::copy(moments + begin * n, moments + end * n, turned.data() + begin * n);
   });
   apply(turned.data(), n, false, pool);
-  for_squares(n, pool, [&](size_t i, size_t j) {
+  for_lower_squares(n, pool, [&](size_t i, size_t j) {
     transposed[i * n + j] = turned[j * n + i];
     transposed[j * n + i] = turned[i * n + j];
   });
   apply(transposed.data(), n, false, pool);
-  for_squares(n, pool, [&](size_t i, size_t j) {
+  for_lower_squares(n, pool, [&](size_t i, size_t j) {
     moments[i * n + j] = (static_cast<double>(transposed[i * n + j]) + static_cast<double>(transposed[j * n + i])) / 2;
     moments[j * n + i] = moments[i * n + j];
   });
