@@ -5,7 +5,6 @@
 import { describe } from '../checkpoint/fields.js'
 import { PyramidionError } from '../errors.js'
 import type { MemoryLayout } from '../native.js'
-import type { Activations } from './activations.js'
 
 /**
  * - `compact`: the least memory: the codes as stored, decoded inside the product, or with int8 activations a form that is at most a
@@ -13,7 +12,8 @@ import type { Activations } from './activations.js'
  * - `split`: such a form for speed, at most 0.47 bits a weight larger than the codes; for the integers with groups of 8 or 16, at
  *   most 13 levels and few large pulses, others are compact;
  * - `expanded`: the pulses themselves, four or five bits each;
- * - `auto`: `expanded` with int8 activations, whose products are done in integers, `compact` otherwise.
+ * - `auto`: with int8 activations, whose products are done in integers, the fastest by a measurement on this machine
+ *   (layout-choice.ts); `compact` otherwise.
  */
 export type Layout = MemoryLayout | 'auto'
 
@@ -26,10 +26,4 @@ export function checkLayout(layout: Layout): void {
     'INVALID_ARGUMENT',
     `layout must be compact, split, expanded or auto, got ${describe(layout)}`,
   )
-}
-
-/** What `layout` comes to for a layer with such activations. */
-export function chooseLayout(layout: Layout, activations: Activations): MemoryLayout {
-  if (layout !== 'auto') return layout
-  return activations === 'int8' ? 'expanded' : 'compact'
 }

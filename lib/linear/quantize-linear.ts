@@ -15,6 +15,7 @@ import { type EncodeLinearOptions, encodeLinear } from './encode-linear.js'
 import { EncodingDevice } from './encoding-device.js'
 import { Hessian } from './hessian.js'
 import { checkLayout, type Layout } from './layout.js'
+import { chooseLayout } from './layout-choice.js'
 import { checkCalibrated, DEFAULT_REFITS, type LowRankMethod, lowRankBits, lowRankMethods } from './low-rank.js'
 import { choosePlace, type DeviceOptions, place } from './placement.js'
 import { checkBias, QuantizedLinear } from './quantized-linear.js'
@@ -97,8 +98,9 @@ export async function quantizeLinear(
     'rank' in settings
       ? await chooseRank(dense, { ...settings, device })
       : await encodeLinear(dense, { ...settings, device })
-  const { bias, activations = 'float', layout } = options
+  const { bias, activations = 'float' } = options
   const placement = await place(chosen, stored, { activations, bias }, { ...options, onWarning })
+  const layout = await chooseLayout(options.layout ?? 'auto', stored, activations, placement)
   return new QuantizedLinear(stored, bias, activations, placement, layout)
 }
 

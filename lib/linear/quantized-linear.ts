@@ -9,7 +9,8 @@ import { type MemoryLayout, type NativeLinear, native } from '../native.js'
 import { checkMatrix } from '../quantizers/matrix-values.js'
 import { storedBits } from '../quantizers/stored-bits.js'
 import { type Activations, checkActivations, sharedActivationQuantizer } from './activations.js'
-import { checkLayout, chooseLayout, type Layout } from './layout.js'
+import { checkLayout, type Layout } from './layout.js'
+import { chooseLayout } from './layout-choice.js'
 import { type LinearTensors, linearTensors, readLinear } from './linear-tensors.js'
 import { choosePlace, type DeviceOptions, type Placement, place } from './placement.js'
 import { sharedRotation } from './rotation.js'
@@ -44,7 +45,7 @@ export class QuantizedLinear {
     bias?: Float32Array,
     activations: Activations = 'float',
     placement: Placement = { device: 'cpu' },
-    layout: Layout = 'auto',
+    layout: MemoryLayout = 'compact',
   ) {
     const { weights, rotation, lowRank } = stored
     this.outFeatures = weights.rows
@@ -59,8 +60,7 @@ export class QuantizedLinear {
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
-      // What is on a device has its codes there.
-      layout: placement.product === undefined ? chooseLayout(layout, activations) : 'compact',
+      layout,
       lowRank,
       bias,
       device: placement.product,
@@ -86,7 +86,8 @@ export class QuantizedLinear {
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
     const placement = await place(chosen, stored, { activations, bias }, options)
-    return new QuantizedLinear(stored, bias, activations, placement, options.layout)
+    const layout = await chooseLayout(options.layout ?? 'auto', stored, activations, placement)
+    return new QuantizedLinear(stored, bias, activations, placement, layout)
   }
 
   /** The stored parts as bytes, by suffix: `codes`, `row_scale`, `levels`, `lowrank_a`, ... */

@@ -3,10 +3,11 @@ import type { RotationMetadata } from '../checkpoint/quantized-metadata.js'
 import { readWeights, type StoredWeights, type WeightSource } from '../checkpoint/read-weights.js'
 import { PyramidionError } from '../errors.js'
 import { type Activations, sharedActivationQuantizer } from '../linear/activations.js'
-import { chooseLayout, type Layout } from '../linear/layout.js'
+import type { Layout } from '../linear/layout.js'
+import { chooseLayout } from '../linear/layout-choice.js'
 import type { Placement } from '../linear/placement.js'
 import { sharedRotation } from '../linear/rotation.js'
-import { type DenseFormat, type NativeLinear, type NativeRotation, native } from '../native.js'
+import { type DenseFormat, type MemoryLayout, type NativeLinear, type NativeRotation, native } from '../native.js'
 import type { Placer } from './model-placement.js'
 
 export class Projection {
@@ -17,7 +18,7 @@ export class Projection {
     /** Null when the stored matrix takes inputs as they are. */
     readonly rotation: RotationMetadata | null,
     readonly activations: Activations,
-    private readonly layout: Layout,
+    private readonly layout: MemoryLayout,
     readonly device: Placement['device'],
     private readonly bias?: Float32Array,
   ) {}
@@ -40,13 +41,15 @@ export class Projection {
     const read = await readWeights(source, `${name}.weight`, signal)
     const stored = transform === undefined ? read : await transform(read)
     const vector = bias ? await readVector(source, `${name}.bias`, signal) : undefined
-    return Projection.#of(stored, activations, layout, vector, await place?.(stored, { activations, bias: vector }))
+    const placement = await place?.(stored, { activations, bias: vector })
+    const chosen = await chooseLayout(layout, stored, activations, placement)
+    return Projection.#of(stored, activations, chosen, vector, placement)
   }
 
   static #of(
     { weights, rotation, lowRank }: StoredWeights,
     activations: Activations,
-    layout: Layout,
+    layout: MemoryLayout,
     bias?: Float32Array,
     { device, product }: Placement = { device: 'cpu' },
   ): Projection {
@@ -54,7 +57,7 @@ export class Projection {
       weights,
       rotation: rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed),
       activations: sharedActivationQuantizer(activations, weights.columns),
-      layout: product === undefined ? chooseLayout(layout, activations) : 'compact',
+      layout,
       lowRank,
       bias,
       device: product,

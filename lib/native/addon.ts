@@ -38,6 +38,8 @@ export interface NativeAddon {
   setErrorClass(errorClass: new (code: ErrorCode, message: string) => Error): void
   capabilities(): Capabilities
   setThreadCount(count: number): void
+  /** Bytes a second that all threads together read from memory beyond the caches; takes a tenth of a second and up to 256 MiB. */
+  readBandwidthAsync(): Promise<number>
   /** The first call opens the driver. */
   cudaDevicesAsync(): Promise<CudaDevices>
   /**

@@ -45,6 +45,8 @@ export interface NativeLinear {
   forward(x: Float32Array, tokens: number, y: Float32Array, prepared: boolean): void
   /** The same on a thread of the addon's own; x and y must not be touched until it settles. */
   forwardAsync(x: Float32Array, tokens: number, y: Float32Array, prepared: boolean): Promise<void>
+  /** The least time of a few products of so many tokens, with the caches as full as they get; inputs count as prepared. */
+  leastSecondsAsync(tokens: number): Promise<number>
   /**
    * The gradient of a loss at x (tokens x in), for that at y (tokens x out): into `out`, or added to it when `accumulate`.
    * `rotated`: the gradient at the rotated x instead. The rounding of inputs counts as the identity.

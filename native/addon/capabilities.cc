@@ -2,6 +2,7 @@
 #include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/register.h"
+#include "core/parallel/read_bandwidth.h"
 #include "core/pvq/residue_rows.h"
 #include "cpu/expanded_product/dispatch.h"
 #include "cpu/floats/kernels.h"
@@ -58,11 +59,20 @@ Napi::Value set_thread_count(Call& call) {
   return call.env().Undefined();
 }
 
+Operation prepare_read_bandwidth(Call&) {
+  const auto rate = std::make_shared<double>();
+  Operation operation;
+  operation.work = [=] { *rate = read_bandwidth(shared_pool()); };
+  operation.result = [=](Napi::Env env) { return Napi::Number::New(env, *rate); };
+  return operation;
+}
+
 }  // namespace
 
 void register_capabilities(Napi::Object exports) {
   export_function(exports, "capabilities", capabilities);
   export_function(exports, "setThreadCount", set_thread_count);
+  export_asynchronous(exports, "readBandwidthAsync", prepare_read_bandwidth);
 }
 
 }  // namespace pyramidion

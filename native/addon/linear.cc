@@ -7,6 +7,7 @@
 #include "addon/register.h"
 #include "addon/rotation.h"
 #include "addon/weights.h"
+#include "core/linear/linear_timing.h"
 #include "core/matrix/half.h"
 #include "cpu/pvq_search/dispatch.h"
 
@@ -168,6 +169,7 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
         exports.Env(), "Linear",
         {InstanceMethod<&LinearObject::forward>("forward"),
          InstanceMethod<&LinearObject::forward_async>("forwardAsync"),
+         InstanceMethod<&LinearObject::least_seconds_async>("leastSecondsAsync"),
          InstanceMethod<&LinearObject::backward>("backward"), InstanceMethod<&LinearObject::gather_rows>("gatherRows"),
          InstanceMethod<&LinearObject::scales>("scales"), InstanceMethod<&LinearObject::set_scales>("setScales"),
          InstanceMethod<&LinearObject::scale_gradients>("scaleGradients"),
@@ -254,6 +256,18 @@ class LinearObject : public Napi::ObjectWrap<LinearObject> {
   Napi::Value forward_async(const Napi::CallbackInfo& info) {
     Call call(info);
     return run_later(call, [this](Call& c) { return prepare(c); });
+  }
+
+  Napi::Value least_seconds_async(const Napi::CallbackInfo& info) {
+    Call call(info);
+    return run_later(call, [this](Call& c) {
+      const size_t tokens = c.argument(0, "tokens").integer(1, kMostRows);
+      const auto seconds = std::make_shared<double>();
+      Operation operation;
+      operation.work = [=, linear = linear_] { *seconds = least_seconds(*linear, tokens, shared_pool()); };
+      operation.result = [=](Napi::Env env) { return Napi::Number::New(env, *seconds); };
+      return operation;
+    });
   }
 
   Napi::Value backward(const Napi::CallbackInfo& info) {

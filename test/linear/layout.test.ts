@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type Activations, type Layout, pvq, QuantizedLinear, quantizeLinear } from '../../dist/index.js'
+import { cheapestLayout, type LayoutCost } from '../../dist/linear/layout-choice.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { expectError } from '../checkpoint/expect-error.js'
 import { randomNormal } from '../model/random-normal.js'
@@ -86,11 +87,38 @@ describe('layout', () => {
     assert.ok(bitsInMemory > 4.25 && bitsInMemory < 6, `${bitsInMemory}`)
   })
 
-  it('auto is compact for floats and expanded for int8', async () => {
+  it('auto is compact for floats and measured for int8', async () => {
     const layer = await quantizeLinear(weight, shape, { bits: 3 })
     assert.equal(layer.layout, 'compact')
-    assert.equal((await load(layer, 'auto', 'int8')).layout, 'expanded')
+    const [first, second] = [await load(layer, 'auto', 'int8'), await load(layer, 'auto', 'int8')]
+    assert.ok(forms.some(form => form === first.layout))
+    assert.equal(second.layout, first.layout)
+    assert.deepEqual(first.forward(x, tokens), (await load(layer, 'compact', 'int8')).forward(x, tokens))
     assert.equal((await quantizeLinear(weight, shape, { bits: 3, layout: 'expanded' })).layout, 'expanded')
+  })
+
+  // Figures of a 4096 x 4096 layer at 3 bits: bytes in memory, and what two cores of a Cascade Lake need.
+  const expanded = { layout: 'expanded', bytes: 9.1e6, tokenSeconds: 4.8e-4, promptTokenSeconds: 1.24e-4 } as const
+  const split = { layout: 'split', bytes: 7.2e6, tokenSeconds: 7.7e-4, promptTokenSeconds: 2.1e-4 } as const
+  const onCores = <T extends LayoutCost>(cost: T, cores: number): T => ({
+    ...cost,
+    tokenSeconds: (cost.tokenSeconds * 2) / cores,
+    promptTokenSeconds: (cost.promptTokenSeconds * 2) / cores,
+  })
+
+  it('auto is the least work on few cores and the fewest bytes where many share the memory', () => {
+    assert.equal(cheapestLayout([expanded, split], 19e9), 'expanded')
+    assert.equal(cheapestLayout([expanded, split], Infinity), 'expanded')
+    const many = [onCores(expanded, 64), onCores(split, 64)]
+    assert.equal(cheapestLayout(many, 100e9), 'split')
+    assert.equal(cheapestLayout(many, Infinity), 'expanded')
+  })
+
+  it('auto leaves the usual layout for no small gain', () => {
+    const hardlyFaster = { ...expanded, layout: 'split', tokenSeconds: expanded.tokenSeconds * 0.98 } as const
+    assert.equal(cheapestLayout([expanded, hardlyFaster], Infinity), 'expanded')
+    const faster = { ...expanded, layout: 'split', tokenSeconds: expanded.tokenSeconds * 0.8 } as const
+    assert.equal(cheapestLayout([expanded, faster], Infinity), 'split')
   })
 
   it('refuses what is no layout', async () => {

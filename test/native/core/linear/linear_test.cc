@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "../random_inputs.h"
+#include "core/linear/linear_timing.h"
 #include "core/matrix/dense_matrix.h"
 #include "core/matrix/half.h"
 #include "core/pvq/bit_stream.h"
@@ -228,6 +229,14 @@ TEST_CASE("the bytes of a layer are those of its parts") {
   CHECK(layer.build(nullptr).bytes() == 10 * 32 * 4 + 10 * 4 + (3 * 32 + 3 * 2 * 2) + (10 * 3 + 10 * 2));
 }
 
+TEST_CASE("a product is timed: more work takes longer") {
+  ThreadPool pool(2);
+  const Linear layer = Layer(96, 64, 0, 5).build(nullptr);
+  const double one = least_seconds(layer, 1, pool);
+  CHECK(one > 0);
+  CHECK(least_seconds(layer, 1000, pool) > one);
+}
+
 TEST_CASE("the gradient at a layer's input is V^T (W + B A)^T g, written or added, in either coordinates") {
   const size_t shapes[][3] = {{8, 3, 0}, {24, 33, 5}, {48, 1030, 7}};
   for (size_t threads : {1, 3}) {
@@ -252,7 +261,8 @@ TEST_CASE("the gradient at a layer's input is V^T (W + B A)^T g, written or adde
         for (size_t token = 0; token < tokens; ++token) {
           for (size_t i = 0; i < in; ++i) {
             double expected = 0;
-            for (size_t k = 0; k < out; ++k) expected += static_cast<double>(gradient[token * out + k]) * rows[k * in + i];
+            for (size_t k = 0; k < out; ++k)
+              expected += static_cast<double>(gradient[token * out + k]) * rows[k * in + i];
             REQUIRE(std::fabs(written[token * in + i] - expected) < 1e-3);
             REQUIRE(std::fabs(added[token * in + i] - expected - before[token * in + i]) < 1e-3);
             REQUIRE(std::fabs(rotated[token * in + i] - expected) < 1e-3);

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/parallel/read_bandwidth.h"
 #include "core/parallel/usable_cores.h"
 
 using pyramidion::ThreadPool;
@@ -77,3 +78,10 @@ TEST_CASE("several threads may use one pool at once while it is resized") {
 }
 
 TEST_CASE("at least one core is usable") { CHECK(pyramidion::usable_cores() >= 1); }
+
+TEST_CASE("memory is read at a rate that memory has") {
+  ThreadPool pool(2);
+  const double rate = pyramidion::read_bandwidth(pool);
+  CHECK(rate > 1e7);
+  CHECK(rate < 1e14);
+}
