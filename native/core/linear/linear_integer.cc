@@ -12,6 +12,8 @@ namespace {
 // Tokens multiplied together, whose inputs stay in a core's second-level cache while a thread's rows pass by, and rows
 // at a time, whose lanes do so too.
 constexpr size_t kTokens = 128, kProducts = 2048;
+// Filling a panel is shared by more of them.
+constexpr size_t kPanelTokens = 512;
 size_t rows_at_once(size_t tokens) { return std::clamp<size_t>(kProducts / tokens, 16, 32); }
 
 // Rows a thread takes at a time, a few turns each.
@@ -73,9 +75,10 @@ void Linear::project(const float* x, size_t tokens, float* projected, ThreadPool
 void Linear::multiply_integer(const IntegerTokens& inputs, const float* projected, size_t begin, size_t end,
                               float* y) const {
   const size_t tokens = inputs.count(), out = out_features(), rank = parts_.a ? parts_.a->rows() : 0;
-  const size_t height = rows_at_once(tokens);
-  for (size_t token = 0; token < tokens; token += kTokens) {
-    const size_t slice = std::min(kTokens, tokens - token);
+  const bool panels = integer_->takes_panels(inputs);
+  const size_t height = panels ? end - begin : rows_at_once(tokens), width = panels ? kPanelTokens : kTokens;
+  for (size_t token = 0; token < tokens; token += width) {
+    const size_t slice = std::min(width, tokens - token);
     for (size_t first = begin; first < end; first += height) {
       integer_->integer_products(first, std::min(height, end - first), inputs, token, slice, y + token * out + first,
                                  out);

@@ -23,16 +23,26 @@ std::shared_ptr<const GroupFactors> DecodedSegment::factors() const {
   return factors_;
 }
 
+void DecodedSegment::decode_rows(size_t first, size_t count, ExpandedRows& rows) const {
+  for (size_t i = 0; i < count; ++i) decode_pulses(first + i, rows.row_pulses(i), rows.wide_levels(i));
+}
+
 void DecodedSegment::accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const {
   ExpandedRows rows(code_, factors(), std::min(kRows, count));
   const ExpandedProductKernel& product = expanded_product_kernel(rows, set_);
   for (size_t i = 0; i < count; i += kRows) {
     const size_t part = std::min(kRows, count - i);
-    for (size_t row = 0; row < part; ++row) {
-      decode_pulses(first + i + row, rows.row_pulses(row), rows.wide_levels(row));
-    }
+    decode_rows(first + i, part, rows);
     product.accumulate(rows, 0, part, tokens, lanes + i * tokens.count * block_groups);
   }
+}
+
+bool DecodedSegment::fits_panels() const { return ExpandedRows::supports(code_) && !factors()->values.empty(); }
+
+void DecodedSegment::fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const {
+  ExpandedRows rows(code_, factors(), count);
+  decode_rows(first, count, rows);
+  kernel.fill(rows, code_.groups, 0, count, part);
 }
 
 }  // namespace pyramidion

@@ -13,6 +13,8 @@ class DecodedSegment : public SegmentRows {
  public:
   void set_levels(const float* levels) override;
   void accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const override;
+  bool fits_panels() const override;
+  void fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const override;
 
  protected:
   DecodedSegment(const PvqCode& code, InstructionSet set) : SegmentRows(code), set_(set) {}
@@ -21,6 +23,8 @@ class DecodedSegment : public SegmentRows {
   virtual void decode_pulses(size_t row, uint8_t* pulses, uint16_t* levels) const = 0;
 
  private:
+  // Rows [first, first + count), expanded.
+  void decode_rows(size_t first, size_t count, ExpandedRows& rows) const;
   std::shared_ptr<const GroupFactors> factors() const;
 
   InstructionSet set_;

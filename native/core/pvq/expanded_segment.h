@@ -21,6 +21,10 @@ class ExpandedSegment : public SegmentRows {
   void accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const override {
     kernel_.accumulate(rows_, first, count, tokens, lanes);
   }
+  bool fits_panels() const override { return !rows_.factors->values.empty(); }
+  void fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const override {
+    kernel.fill(rows_, code_.groups, first, count, part);
+  }
 
  private:
   ExpandedRows rows_;

@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "core/matrix/half.h"
-#include "cpu/expanded_product/dispatch.h"
 #include "cpu/floats/kernels.h"
+#include "cpu/panel_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -43,6 +43,19 @@ void order_by_lanes(const int8_t* row, const PvqCode& code, int8_t* values, int3
     int sum = 0;
     for (size_t i = 0; i < dimension; ++i) sum += group[i];
     corrections[g] = -8 * sum;
+  }
+}
+
+// Groups in the order of panels, and the corrections.
+void order_for_panels(const int8_t* row, const PvqCode& code, int8_t* values, int32_t* corrections) {
+  const size_t width = 4 * static_cast<size_t>(quads_of(code)), dimension = static_cast<size_t>(code.dimension);
+  for (size_t g = 0; g < code.groups; ++g) {
+    const int8_t* group = row + g * dimension;
+    const size_t place = groups_before_lane(code.groups, g % block_groups) + g / block_groups;
+    std::memcpy(values + place * width, group, dimension);
+    int sum = 0;
+    for (size_t i = 0; i < dimension; ++i) sum += group[i];
+    corrections[place] = -128 * sum;
   }
 }
 
@@ -94,21 +107,20 @@ std::vector<IntegerTokens::Place> IntegerTokens::places_of(const PvqLayout& layo
 }
 
 IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool)
-    : IntegerTokens(layout, x, tokens, pool, tokens >= tile_tokens && expanded_product_takes_tiles()) {}
+    : IntegerTokens(layout, x, tokens, pool, tokens >= least_panel_tokens && panel_kernel() != nullptr) {}
 
-IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool in_tiles)
+IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool for_panels)
     : places_(places_of(layout)),
       scales_(tokens),
       value_stride_(padded_lines(places_.back().quad) * kQuadBytes),
       correction_stride_(padded_lines(places_.back().block) * block_groups),
       values_(tokens * value_stride_),
       corrections_(tokens * correction_stride_),
-      in_tiles_(in_tiles),
-      tile_stride_(places_.back().quad * kQuadBytes * tile_tokens),
-      tiles_(in_tiles ? token_tiles(tokens) * tile_stride_ : 0) {
-  pool.parallel_for(tokens, tile_tokens, [&](size_t first, size_t last) {
+      for_panels_(for_panels),
+      panel_values_(for_panels ? tokens * value_stride_ : 0),
+      panel_corrections_(for_panels ? tokens * correction_stride_ : 0) {
+  pool.parallel_for(tokens, 16, [&](size_t first, size_t last) {
     for (size_t token = first; token < last; ++token) convert(layout, x + token * layout.columns, token);
-    if (in_tiles_) pack_tile(layout, first / tile_tokens);
   });
 }
 
@@ -120,6 +132,8 @@ void IntegerTokens::convert(const PvqLayout& layout, const float* x, size_t toke
   int32_t* corrections = corrections_.data() + token * correction_stride_;
   std::memset(values, 0, places_.back().quad * kQuadBytes);
   std::memset(corrections, 0, places_.back().block * block_groups * sizeof(int32_t));
+  int8_t* panel_values = panel_values_.data() + (for_panels_ ? token * value_stride_ : 0);
+  if (for_panels_) std::memset(panel_values, 0, places_.back().quad * kQuadBytes);
   std::vector<int8_t> row;
   bool finite = true;
   for (size_t s = 0; s < layout.codes.size(); ++s) {
@@ -128,30 +142,26 @@ void IntegerTokens::convert(const PvqLayout& layout, const float* x, size_t toke
     finite &= round_to_bytes(x, code.columns, inverse, row.data());
     order_by_lanes(row.data(), code, values + places_[s].quad * kQuadBytes,
                    corrections + places_[s].block * block_groups);
+    if (for_panels_) {
+      order_for_panels(row.data(), code, panel_values + places_[s].quad * kQuadBytes,
+                       panel_corrections_.data() + token * correction_stride_ + places_[s].block * block_groups);
+    }
     x += code.columns;
   }
   scales_[token] = finite ? scale : std::numeric_limits<float>::quiet_NaN();
 }
 
-void IntegerTokens::pack_tile(const PvqLayout& layout, size_t tile) {
-  const size_t first = tile * tile_tokens;
-  for (size_t s = 0; s < layout.codes.size(); ++s) {
-    pack_token_tile(values_.data() + first * value_stride_ + places_[s].quad * kQuadBytes, value_stride_,
-                    std::min(tile_tokens, count() - first), blocks_of(layout.codes[s]),
-                    static_cast<size_t>(quads_of(layout.codes[s])),
-                    tiles_.data() + tile * tile_stride_ + places_[s].quad * kQuadBytes * tile_tokens);
-  }
+SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) const {
+  return SegmentTokens{scales_.size(), value_stride_, correction_stride_,
+                       values_.data() + places_[index].quad * kQuadBytes,
+                       corrections_.data() + places_[index].block * block_groups}
+      .slice(first, count);
 }
 
-SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) const {
-  return SegmentTokens{scales_.size(),
-                       value_stride_,
-                       correction_stride_,
-                       values_.data() + places_[index].quad * kQuadBytes,
-                       corrections_.data() + places_[index].block * block_groups,
-                       in_tiles_ ? tiles_.data() + places_[index].quad * kQuadBytes * tile_tokens : nullptr,
-                       tile_stride_}
-      .slice(first, count);
+PanelTokens IntegerTokens::panel_segment(size_t index, size_t first) const {
+  return PanelTokens{panel_values_.data() + places_[index].quad * kQuadBytes, value_stride_,
+                     panel_corrections_.data() + places_[index].block * block_groups, correction_stride_}
+      .from(first);
 }
 
 }  // namespace pyramidion

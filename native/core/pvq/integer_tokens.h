@@ -19,7 +19,7 @@
 #include "core/aligned_buffer.h"
 #include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
-#include "core/pvq/token_tiles.h"
+#include "core/pvq/row_panel.h"
 
 namespace pyramidion {
 
@@ -38,22 +38,13 @@ struct SegmentTokens {
   // 64-byte aligned: blocks x 16, -8 times the sum of a group's inputs; products with pulses kept as p + 8 begin with
   // it.
   const int32_t* corrections;
-  // The values in tiles (token_tiles.h), the first token at the start of one; null where they are not kept.
-  const int8_t* tiles = nullptr;
-  size_t tile_stride = 0;
 
   SegmentTokens slice(size_t first, size_t tokens) const {
-    const bool starts_tile = tiles != nullptr && first % tile_tokens == 0;
-    return {tokens,
-            value_stride,
-            correction_stride,
-            values + first * value_stride,
-            corrections + first * correction_stride,
-            starts_tile ? tiles + first / tile_tokens * tile_stride : nullptr,
-            tile_stride};
+    return {tokens, value_stride, correction_stride, values + first * value_stride,
+            corrections + first * correction_stride};
   }
 
-  // Without the blocks before `begin`, of `quads` quads each. Tiles, which start at the first block, are left behind.
+  // Without the blocks before `begin`, of `quads` quads each.
   SegmentTokens from_block(size_t begin, int quads) const {
     return {count, value_stride, correction_stride, values + begin * static_cast<size_t>(quads) * block_groups * 4,
             corrections + begin * block_groups};
@@ -65,12 +56,15 @@ class IntegerTokens {
   // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale
   // NaN.
   IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool);
-  // in_tiles: whether to keep them in tiles too; the first form does where it is of use.
-  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool in_tiles);
+  // for_panels: whether to keep them in the order of panels too; the first form does where that is of use.
+  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool for_panels);
 
   size_t count() const { return scales_.size(); }
   float scale(size_t token) const { return scales_[token]; }
   SegmentTokens segment(size_t index, size_t first, size_t count) const;
+  bool for_panels() const { return for_panels_; }
+  // From the token `first` on.
+  PanelTokens panel_segment(size_t index, size_t first) const;
 
  private:
   // Where a segment's part of a token starts, the end behind the last one; in blocks and in quads of 64 bytes.
@@ -79,16 +73,16 @@ class IntegerTokens {
   };
   static std::vector<Place> places_of(const PvqLayout& layout);
   void convert(const PvqLayout& layout, const float* x, size_t token);
-  void pack_tile(const PvqLayout& layout, size_t tile);
 
   std::vector<Place> places_;
   std::vector<float> scales_;
   size_t value_stride_, correction_stride_;
   AlignedBuffer<int8_t> values_;
   AlignedBuffer<int32_t> corrections_;
-  bool in_tiles_;
-  size_t tile_stride_;
-  AlignedBuffer<int8_t> tiles_;
+  bool for_panels_;
+  // With the strides of the others.
+  AlignedBuffer<int8_t> panel_values_;
+  AlignedBuffer<int32_t> panel_corrections_;
 };
 
 // Whether tokens made for one of the layouts are those of the other: the groups are the same, whatever their codes.

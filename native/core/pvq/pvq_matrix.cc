@@ -45,6 +45,8 @@ PvqMatrix::PvqMatrix(size_t rows, PvqLayout layout, const uint8_t* codes, const 
     segments_.push_back(make_segment_rows(memory_layout, code, segment, layout_.row_bytes, rows, set, pool));
     segment += code.bytes;
   }
+  const auto fits = [](const auto& rows) { return rows->fits_panels(); };
+  if (std::all_of(segments_.begin(), segments_.end(), fits)) panels_ = panel_kernel(set);
 }
 
 size_t PvqMatrix::bytes() const {
@@ -91,6 +93,7 @@ void PvqMatrix::row_dots(size_t first, size_t count, const float* prepared, floa
 
 void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token,
                                  size_t token_count, float* y, size_t stride) const {
+  if (takes_panels(tokens)) return panel_products(first, count, tokens, first_token, token_count, y, stride);
   const size_t products = count * token_count;
   // Of one token it is a few microseconds' work, of which allocating memory would be a tenth.
   alignas(64) float few_lanes[kFewProducts * block_groups], few_sums[kFewProducts];
@@ -107,6 +110,37 @@ void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens
   for (size_t t = 0; t < token_count; ++t) {
     const float scale = tokens.scale(first_token + t);
     for (size_t i = 0; i < count; ++i) y[t * stride + i] = row_scale_[first + i] * sums[i * token_count + t] * scale;
+  }
+}
+
+void PvqMatrix::panel_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token,
+                               size_t token_count, float* y, size_t stride) const {
+  std::vector<PanelPart> parts;
+  std::vector<PanelTokens> inputs;
+  size_t bytes = 0;
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    const PvqCode& code = layout_.codes[s];
+    const auto quads = static_cast<size_t>(quads_of(code));
+    parts.push_back({quads, code.groups, nullptr});
+    inputs.push_back(tokens.panel_segment(s, first_token));
+    bytes += code.groups * panel_group_bytes(quads);
+  }
+  AlignedBuffer<uint8_t> panel(bytes);
+  AlignedBuffer<float> sums(token_count * panel_rows);
+  for (size_t begin = 0; begin < count; begin += panel_rows) {
+    const size_t row = first + begin, rows = std::min(panel_rows, count - begin);
+    uint8_t* part = panel.data();
+    for (size_t s = 0; s < segments_.size(); ++s) {
+      segments_[s]->fill_panel(*panels_, row, rows, part);
+      parts[s].bytes = part;
+      part += parts[s].groups * panel_group_bytes(parts[s].quads);
+    }
+    panels_->multiply(parts.data(), parts.size(), inputs.data(), token_count, sums.data());
+    for (size_t t = 0; t < token_count; ++t) {
+      const float scale = tokens.scale(first_token + t);
+      float* out = y + t * stride + begin;
+      for (size_t i = 0; i < rows; ++i) out[i] = row_scale_[row + i] * sums[t * panel_rows + i] * scale;
+    }
   }
 }
 

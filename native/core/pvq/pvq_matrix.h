@@ -34,6 +34,9 @@ class PvqMatrix : public EncodedMatrix {
   void integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token, size_t token_count,
                         float* y, size_t stride) const;
 
+  // Whether that goes by panels of rows (row_panel.h), which are worth being filled for many tokens at a time.
+  bool takes_panels(const IntegerTokens& tokens) const { return panels_ != nullptr && tokens.for_panels(); }
+
   // What the decoded values are linear in: the scale of each row, and the levels of all segments one behind the other.
   const std::vector<float>& row_scale() const { return row_scale_; }
   std::vector<float> levels() const;
@@ -46,9 +49,14 @@ class PvqMatrix : public EncodedMatrix {
   void scale_gradients(size_t first, size_t count, const float* gradient, double* row_scale, double* levels) const;
 
  private:
+  void panel_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token, size_t token_count,
+                      float* y, size_t stride) const;
+
   PvqLayout layout_;
   std::vector<std::unique_ptr<SegmentRows>> segments_;
   std::vector<float> row_scale_;
+  // Null where the rows have no panels.
+  const PanelKernel* panels_ = nullptr;
 };
 
 }  // namespace pyramidion

@@ -7,6 +7,7 @@
 #include "core/pvq/memory_layout.h"
 #include "core/pvq/pvq_code.h"
 #include "cpu/instruction_set.h"
+#include "cpu/panel_product/dispatch.h"
 
 namespace pyramidion {
 
@@ -32,6 +33,11 @@ class SegmentRows {
 
   // Products with int8 tokens, added to `lanes`: row x token x 16 (integer_tokens.h).
   virtual void accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const = 0;
+
+  // Whether rows can be brought into panels.
+  virtual bool fits_panels() const = 0;
+  // Rows [first, first + count), panel_rows at most, into a part of a panel.
+  virtual void fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const = 0;
 
  protected:
   explicit SegmentRows(const PvqCode& code) : code_(code) {}

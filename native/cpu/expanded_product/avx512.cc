@@ -1,7 +1,7 @@
-// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI): a few rows side by side with few tokens, panels with many.
+// 16 groups at once with AVX-512 (F, BW, DQ, VL, VNNI), a few rows side by side. Many tokens go through
+// cpu/panel_product.
 #if defined(__x86_64__)
 #include "cpu/expanded_product/avx512_blocks.h"
-#include "cpu/expanded_product/avx512_panel.h"
 #include "cpu/expanded_product/avx512_row_group.h"
 #include "cpu/expanded_product/avx512_token.h"
 #include "cpu/expanded_product/dispatch.h"
@@ -9,9 +9,6 @@
 
 namespace pyramidion {
 namespace {
-
-// From this many tokens on, keeping expanded pulses for all of them is worth storing them.
-constexpr size_t kPanelTokens = 16;
 
 // The products of block b of Rows rows with Tokens tokens. correction: log2 of the pulses' offset, less 3.
 template <int Rows, int Quads, int Tokens>
@@ -77,7 +74,7 @@ void accumulate_groups(const ExpandedRows& rows, size_t first, size_t count, con
     return t + width();
   };
   size_t t = 0;
-  if (tokens.count >= 8) t = with(t, std::integral_constant<int, 8>());
+  while (tokens.count - t >= 8) t = with(t, std::integral_constant<int, 8>());
   if (tokens.count - t >= 4) t = with(t, std::integral_constant<int, 4>());
   if (tokens.count - t >= 2) t = with(t, std::integral_constant<int, 2>());
   if (t < tokens.count) with(t, std::integral_constant<int, 1>());
@@ -101,13 +98,7 @@ void accumulate_shape(const ExpandedRows& rows, size_t first, size_t count, cons
     }
   }
   const FactorReader factors(*rows.factors);
-  if (tokens.count >= kPanelTokens) {
-    const size_t row_lanes = tokens.count * block_groups;
-    for (size_t row = 0; row < count; row += PanelShape<Quads>::rows) {
-      accumulate_panel<Quads, Words>(rows, first + row, std::min(PanelShape<Quads>::rows, count - row), factors, tokens,
-                                     lanes + row * row_lanes, row_lanes);
-    }
-  } else if (mostly_plain(rows, first, count)) {
+  if (mostly_plain(rows, first, count)) {
     // As many as have their pulses in 16 registers.
     accumulate_groups<Quads, Words, (Quads > 4 ? 2 : 4)>(rows, first, count, factors, tokens, lanes);
   } else {

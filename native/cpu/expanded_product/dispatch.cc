@@ -8,26 +8,11 @@ extern const ExpandedProductKernel expanded_product_avx_vnni;
 extern const ExpandedProductKernel expanded_product_avx512;
 extern const ExpandedProductKernel expanded_product_neon;
 extern const ExpandedProductKernel expanded_product_neon_dot;
-extern const ExpandedProductKernel expanded_product_amx;
-// Whether the processor has AMX and the system lets this process use it.
-bool amx_usable();
-
-bool expanded_product_takes_tiles() {
-#if defined(__x86_64__) && defined(__linux__)
-  static const bool takes = instruction_set() >= InstructionSet::avx512 && amx_usable();
-  return takes;
-#else
-  return false;
-#endif
-}
 
 const std::vector<ExpandedProductKernel>& expanded_product_kernels() {
   static const std::vector<ExpandedProductKernel> kernels = [] {
     std::vector<ExpandedProductKernel> present;
 #if defined(__x86_64__)
-#if defined(__linux__)
-    if (expanded_product_takes_tiles()) present.push_back(expanded_product_amx);
-#endif
     present.push_back(expanded_product_avx512);
     if (has_extension("avxvnni")) present.push_back(expanded_product_avx_vnni);
     present.push_back(expanded_product_avx2);

@@ -9,8 +9,7 @@
 namespace pyramidion {
 
 struct ExpandedProductKernel {
-  // An extension that only some processors with the set have makes a kernel of its own: AVX-VNNI beside AVX2, AMX
-  // beside AVX-512.
+  // An extension that only some processors with the set have makes a kernel of its own: AVX-VNNI beside AVX2.
   InstructionSet instruction_set;
   // Whether this form handles the rows at all.
   bool (*supports)(const ExpandedRows& rows);
@@ -24,8 +23,5 @@ const std::vector<ExpandedProductKernel>& expanded_product_kernels();
 
 // The first of them that `set` covers and that supports the rows.
 const ExpandedProductKernel& expanded_product_kernel(const ExpandedRows& rows, InstructionSet set = instruction_set());
-
-// Whether a kernel in use wants many tokens in tiles (core/pvq/token_tiles.h).
-bool expanded_product_takes_tiles();
 
 }  // namespace pyramidion

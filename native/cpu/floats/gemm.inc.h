@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cpu/floats/vector.h"
+#include "cpu/transpose_lanes.h"
 
 namespace pyramidion::PYRAMIDION_FLOATS {
 
@@ -22,29 +23,6 @@ constexpr size_t kBlockRows = 4;
 template <class T>
 constexpr size_t kPanel = kPanelVectors* kLanes<T>;
 
-// Alternate values of a and b, from the lower or from the upper half of each.
-template <class T, bool upper, size_t... lane>
-inline Vector<T> interleave(Vector<T> a, Vector<T> b, std::index_sequence<lane...>) {
-  constexpr size_t lanes = kLanes<T>;
-  return __builtin_shufflevector(a, b, (upper * lanes / 2 + lane / 2 + lane % 2 * lanes)...);
-}
-
-// Turns a square of values: each round moves the top bit of a value's row into the bottom of its lane.
-template <class T>
-inline void transpose(Vector<T>* square) {
-  constexpr size_t lanes = kLanes<T>;
-  constexpr auto sequence = std::make_index_sequence<lanes>();
-  for (size_t round = 1; round < lanes; round *= 2) {
-    Vector<T> turned[lanes];
-#pragma GCC unroll 8
-    for (size_t i = 0; i < lanes / 2; ++i) {
-      turned[2 * i] = interleave<T, false>(square[i], square[i + lanes / 2], sequence);
-      turned[2 * i + 1] = interleave<T, true>(square[i], square[i + lanes / 2], sequence);
-    }
-    for (size_t i = 0; i < lanes; ++i) square[i] = turned[i];
-  }
-}
-
 // A whole panel of rows that lie one behind the other.
 template <class T>
 inline void pack_panel(const T* rows, size_t row_stride, size_t depth, T* panel) {
@@ -54,7 +32,7 @@ inline void pack_panel(const T* rows, size_t row_stride, size_t depth, T* panel)
     for (size_t v = 0; v < kPanelVectors; ++v) {
       Vector<T> square[lanes];
       for (size_t i = 0; i < lanes; ++i) square[i] = load(rows + (v * lanes + i) * row_stride + k);
-      transpose<T>(square);
+      lanes_to_groups<lanes>(square);
       for (size_t i = 0; i < lanes; ++i) store(panel + (k + i) * kPanel<T> + v * lanes, square[i]);
     }
   }

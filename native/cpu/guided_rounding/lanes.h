@@ -7,7 +7,7 @@
 #include "cpu/guided_rounding/coupling_lanes.h"
 #include "cpu/guided_rounding/dispatch.h"
 #include "cpu/guided_rounding/group_lanes.h"
-#include "cpu/pvq_search/transpose_lanes.h"
+#include "cpu/transpose_lanes.h"
 
 namespace pyramidion {
 namespace {

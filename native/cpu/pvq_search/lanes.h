@@ -6,7 +6,7 @@
 #include "core/pvq/pyramid.h"
 #include "cpu/pvq_search/barnes_wall_lanes.h"
 #include "cpu/pvq_search/pulse_lanes.h"
-#include "cpu/pvq_search/transpose_lanes.h"
+#include "cpu/transpose_lanes.h"
 
 namespace pyramidion {
 namespace {
