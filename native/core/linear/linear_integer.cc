@@ -30,11 +30,15 @@ void Linear::forward_integer(const std::vector<const Linear*>& layers, const flo
   size_t outputs = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Linear& layer = *layers[i];
+    const TokenOrder order = layer.integer_->token_order(tokens);
     size_t earlier = 0;
-    while (earlier < i && !same_token_order(layers[earlier]->integer_->layout(), layer.integer_->layout())) ++earlier;
+    while (earlier < i && !(inputs[source[earlier]]->order() == order &&
+                            same_token_order(layers[earlier]->integer_->layout(), layer.integer_->layout()))) {
+      ++earlier;
+    }
     source.push_back(earlier);
     inputs.push_back(earlier < i ? nullptr
-                                 : std::make_unique<IntegerTokens>(layer.integer_->layout(), x, tokens, pool));
+                                 : std::make_unique<IntegerTokens>(layer.integer_->layout(), x, tokens, order, pool));
     projected.emplace_back(tokens * (layer.parts_.a ? layer.parts_.a->rows() : 0));
     layer.project(x, tokens, projected.back().data(), pool);
     outputs += layer.out_features();
@@ -75,7 +79,7 @@ void Linear::project(const float* x, size_t tokens, float* projected, ThreadPool
 void Linear::multiply_integer(const IntegerTokens& inputs, const float* projected, size_t begin, size_t end,
                               float* y) const {
   const size_t tokens = inputs.count(), out = out_features(), rank = parts_.a ? parts_.a->rows() : 0;
-  const bool panels = integer_->takes_panels(inputs);
+  const bool panels = inputs.order() == TokenOrder::panels;
   const size_t height = panels ? end - begin : rows_at_once(tokens), width = panels ? kPanelTokens : kTokens;
   for (size_t token = 0; token < tokens; token += width) {
     const size_t slice = std::min(width, tokens - token);

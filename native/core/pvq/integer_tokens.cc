@@ -8,7 +8,6 @@
 
 #include "core/matrix/half.h"
 #include "cpu/floats/kernels.h"
-#include "cpu/panel_product/dispatch.h"
 
 namespace pyramidion {
 namespace {
@@ -19,43 +18,70 @@ constexpr size_t kQuadBytes = block_groups * 4;
 // the first-level cache, which addresses 4096 bytes apart have in common.
 size_t padded_lines(size_t lines) { return lines <= 8 ? lines : (lines + 7) / 16 * 16 + 8; }
 
-// Added to a number below 2^22 it leaves the nearest whole one in the lowest bits.
-constexpr float kRounder = 0x1.8p23f;
-
-// Whether all values are finite; values become whole multiples of 1 / inverse.
-bool round_to_bytes(const float* x, size_t count, float inverse, int8_t* values) {
+bool all_finite(const float* x, size_t count) {
   uint32_t infinite = 0;
-  for (size_t i = 0; i < count; ++i) {
-    infinite |= (bits_of_float(x[i]) & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
-    values[i] = static_cast<int8_t>(bits_of_float(x[i] * inverse + kRounder));
-  }
+  for (size_t i = 0; i < count; ++i) infinite |= (bits_of_float(x[i]) & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
   return infinite == 0;
 }
 
-// Quads of a row of groups into the order of blocks, and the corrections.
-void order_by_lanes(const int8_t* row, const PvqCode& code, int8_t* values, int32_t* corrections) {
-  const size_t quads = static_cast<size_t>(quads_of(code)), dimension = static_cast<size_t>(code.dimension);
-  const size_t quad_width = std::min<size_t>(dimension, 4);
-  for (size_t g = 0; g < code.groups; ++g) {
-    const int8_t* group = row + g * dimension;
-    int8_t* lane = values + g / block_groups * quads * kQuadBytes + g % block_groups * 4;
-    for (size_t q = 0; q < quads; ++q) std::memcpy(lane + q * kQuadBytes, group + 4 * q, quad_width);
-    int sum = 0;
-    for (size_t i = 0; i < dimension; ++i) sum += group[i];
-    corrections[g] = -8 * sum;
+// Quads as numbers, the first value in the lowest byte.
+typedef int32_t FourQuads __attribute__((vector_size(16)));
+
+// The sums of the values of each.
+FourQuads sum_quads(FourQuads quads) {
+  return (quads << 24 >> 24) + (quads << 16 >> 24) + (quads << 8 >> 24) + (quads >> 24);
+}
+
+// Where group g of `groups` goes in each order: its first quad and its correction, and from a quad to the next.
+struct Spot {
+  size_t quad, correction, stride;
+};
+template <TokenOrder order>
+Spot spot_of(size_t g, size_t groups, size_t quads) {
+  if (order == TokenOrder::panels) {
+    const size_t place = groups_before_lane(groups, g % block_groups) + g / block_groups;
+    return {place * quads, place, 1};
+  }
+  return {g / block_groups * quads * block_groups + g % block_groups, g, block_groups};
+}
+
+// Groups of `row`, of whole quads, into an order, and `factor` times the sum of each group's values.
+template <TokenOrder order, size_t Quads>
+void put_groups(const int8_t* row, size_t groups, int factor, int8_t* values, int32_t* corrections) {
+  for (size_t g = 0; g < groups; g += 4) {
+    // Four groups at a time for the sums' sake; of the last ones some may be there twice.
+    const size_t count = std::min<size_t>(4, groups - g);
+    FourQuads sums = {};
+    for (size_t q = 0; q < Quads; ++q) {
+      FourQuads quads;
+      for (size_t i = 0; i < 4; ++i) {
+        int32_t quad;
+        std::memcpy(&quad, row + ((g + std::min(i, count - 1)) * Quads + q) * 4, sizeof(quad));
+        quads[i] = quad;
+      }
+      sums += sum_quads(quads);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Spot spot = spot_of<order>(g + i, groups, Quads);
+      for (size_t q = 0; q < Quads; ++q) {
+        std::memcpy(values + (spot.quad + q * spot.stride) * 4, row + ((g + i) * Quads + q) * 4, 4);
+      }
+      corrections[spot.correction] = factor * sums[i];
+    }
   }
 }
 
-// Groups in the order of panels, and the corrections.
-void order_for_panels(const int8_t* row, const PvqCode& code, int8_t* values, int32_t* corrections) {
-  const size_t width = 4 * static_cast<size_t>(quads_of(code)), dimension = static_cast<size_t>(code.dimension);
-  for (size_t g = 0; g < code.groups; ++g) {
-    const int8_t* group = row + g * dimension;
-    const size_t place = groups_before_lane(code.groups, g % block_groups) + g / block_groups;
-    std::memcpy(values + place * width, group, dimension);
-    int sum = 0;
-    for (size_t i = 0; i < dimension; ++i) sum += group[i];
-    corrections[place] = -128 * sum;
+template <TokenOrder order>
+void put_in_order(const int8_t* row, const PvqCode& code, int factor, int8_t* values, int32_t* corrections) {
+  switch (quads_of(code)) {
+    case 1:
+      return put_groups<order, 1>(row, code.groups, factor, values, corrections);
+    case 2:
+      return put_groups<order, 2>(row, code.groups, factor, values, corrections);
+    case 4:
+      return put_groups<order, 4>(row, code.groups, factor, values, corrections);
+    default:
+      return put_groups<order, 8>(row, code.groups, factor, values, corrections);
   }
 }
 
@@ -106,49 +132,49 @@ std::vector<IntegerTokens::Place> IntegerTokens::places_of(const PvqLayout& layo
   return places;
 }
 
-IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool)
-    : IntegerTokens(layout, x, tokens, pool, tokens >= least_panel_tokens && panel_kernel() != nullptr) {}
-
-IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool for_panels)
-    : places_(places_of(layout)),
+IntegerTokens::IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, TokenOrder order, ThreadPool& pool)
+    : order_(order),
+      places_(places_of(layout)),
       scales_(tokens),
       value_stride_(padded_lines(places_.back().quad) * kQuadBytes),
       correction_stride_(padded_lines(places_.back().block) * block_groups),
       values_(tokens * value_stride_),
-      corrections_(tokens * correction_stride_),
-      for_panels_(for_panels),
-      panel_values_(for_panels ? tokens * value_stride_ : 0),
-      panel_corrections_(for_panels ? tokens * correction_stride_ : 0) {
+      corrections_(tokens * correction_stride_) {
   pool.parallel_for(tokens, 16, [&](size_t first, size_t last) {
     for (size_t token = first; token < last; ++token) convert(layout, x + token * layout.columns, token);
   });
 }
 
 void IntegerTokens::convert(const PvqLayout& layout, const float* x, size_t token) {
-  const float largest = float_kernels().largest_magnitude(x, layout.columns), scale = largest / 127;
+  const FloatKernels& kernels = float_kernels();
+  const float largest = kernels.largest_magnitude(x, layout.columns), scale = largest / 127;
   // Below the normal numbers the reciprocal may overflow: such a token is as good as zero.
   const float inverse = scale >= FLT_MIN && std::isfinite(largest) ? 127 / largest : 0;
   int8_t* values = values_.data() + token * value_stride_;
   int32_t* corrections = corrections_.data() + token * correction_stride_;
   std::memset(values, 0, places_.back().quad * kQuadBytes);
   std::memset(corrections, 0, places_.back().block * block_groups * sizeof(int32_t));
-  int8_t* panel_values = panel_values_.data() + (for_panels_ ? token * value_stride_ : 0);
-  if (for_panels_) std::memset(panel_values, 0, places_.back().quad * kQuadBytes);
+  scales_[token] = all_finite(x, layout.columns) ? scale : std::numeric_limits<float>::quiet_NaN();
   std::vector<int8_t> row;
-  bool finite = true;
   for (size_t s = 0; s < layout.codes.size(); ++s) {
     const PvqCode& code = layout.codes[s];
-    row.assign(code.groups * static_cast<size_t>(code.dimension), 0);
-    finite &= round_to_bytes(x, code.columns, inverse, row.data());
-    order_by_lanes(row.data(), code, values + places_[s].quad * kQuadBytes,
-                   corrections + places_[s].block * block_groups);
-    if (for_panels_) {
-      order_for_panels(row.data(), code, panel_values + places_[s].quad * kQuadBytes,
-                       panel_corrections_.data() + token * correction_stride_ + places_[s].block * block_groups);
+    row.assign(code.groups * 4 * static_cast<size_t>(quads_of(code)), 0);
+    if (code.dimension == 2) {
+      std::vector<int8_t> pairs(code.groups * 2);
+      kernels.narrow_to_int8(x, code.columns, inverse, pairs.data());
+      for (size_t g = 0; g < code.groups; ++g) std::memcpy(row.data() + g * 4, pairs.data() + g * 2, 2);
+    } else {
+      kernels.narrow_to_int8(x, code.columns, inverse, row.data());
+    }
+    int8_t* to = values + places_[s].quad * kQuadBytes;
+    int32_t* own_corrections = corrections + places_[s].block * block_groups;
+    if (order_ == TokenOrder::panels) {
+      put_in_order<TokenOrder::panels>(row.data(), code, -128, to, own_corrections);
+    } else {
+      put_in_order<TokenOrder::blocks>(row.data(), code, -8, to, own_corrections);
     }
     x += code.columns;
   }
-  scales_[token] = finite ? scale : std::numeric_limits<float>::quiet_NaN();
 }
 
 SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) const {
@@ -159,8 +185,8 @@ SegmentTokens IntegerTokens::segment(size_t index, size_t first, size_t count) c
 }
 
 PanelTokens IntegerTokens::panel_segment(size_t index, size_t first) const {
-  return PanelTokens{panel_values_.data() + places_[index].quad * kQuadBytes, value_stride_,
-                     panel_corrections_.data() + places_[index].block * block_groups, correction_stride_}
+  return PanelTokens{values_.data() + places_[index].quad * kQuadBytes, value_stride_,
+                     corrections_.data() + places_[index].block * block_groups, correction_stride_}
       .from(first);
 }
 

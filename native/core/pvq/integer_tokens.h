@@ -51,19 +51,21 @@ struct SegmentTokens {
   }
 };
 
+// How values are ordered: block by block as above, or as panels of rows are (row_panel.h).
+enum class TokenOrder { blocks, panels };
+
 class IntegerTokens {
  public:
   // x: tokens x layout.columns. The largest magnitude of a token becomes 127; a token that is not finite has the scale
   // NaN.
-  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool);
-  // for_panels: whether to keep them in the order of panels too; the first form does where that is of use.
-  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, ThreadPool& pool, bool for_panels);
+  IntegerTokens(const PvqLayout& layout, const float* x, size_t tokens, TokenOrder order, ThreadPool& pool);
 
+  TokenOrder order() const { return order_; }
   size_t count() const { return scales_.size(); }
   float scale(size_t token) const { return scales_[token]; }
+  // In blocks.
   SegmentTokens segment(size_t index, size_t first, size_t count) const;
-  bool for_panels() const { return for_panels_; }
-  // From the token `first` on.
+  // In the order of panels, from the token `first` on.
   PanelTokens panel_segment(size_t index, size_t first) const;
 
  private:
@@ -74,15 +76,12 @@ class IntegerTokens {
   static std::vector<Place> places_of(const PvqLayout& layout);
   void convert(const PvqLayout& layout, const float* x, size_t token);
 
+  TokenOrder order_;
   std::vector<Place> places_;
   std::vector<float> scales_;
   size_t value_stride_, correction_stride_;
   AlignedBuffer<int8_t> values_;
   AlignedBuffer<int32_t> corrections_;
-  bool for_panels_;
-  // With the strides of the others.
-  AlignedBuffer<int8_t> panel_values_;
-  AlignedBuffer<int32_t> panel_corrections_;
 };
 
 // Whether tokens made for one of the layouts are those of the other: the groups are the same, whatever their codes.

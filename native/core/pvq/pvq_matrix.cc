@@ -93,7 +93,9 @@ void PvqMatrix::row_dots(size_t first, size_t count, const float* prepared, floa
 
 void PvqMatrix::integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token,
                                  size_t token_count, float* y, size_t stride) const {
-  if (takes_panels(tokens)) return panel_products(first, count, tokens, first_token, token_count, y, stride);
+  if (tokens.order() == TokenOrder::panels) {
+    return panel_products(first, count, tokens, first_token, token_count, y, stride);
+  }
   const size_t products = count * token_count;
   // Of one token it is a few microseconds' work, of which allocating memory would be a tenth.
   alignas(64) float few_lanes[kFewProducts * block_groups], few_sums[kFewProducts];
@@ -136,10 +138,11 @@ void PvqMatrix::panel_products(size_t first, size_t count, const IntegerTokens& 
       part += parts[s].groups * panel_group_bytes(parts[s].quads);
     }
     panels_->multiply(parts.data(), parts.size(), inputs.data(), token_count, sums.data());
+    const float* row_scale = row_scale_.data() + row;
     for (size_t t = 0; t < token_count; ++t) {
-      const float scale = tokens.scale(first_token + t);
-      float* out = y + t * stride + begin;
-      for (size_t i = 0; i < rows; ++i) out[i] = row_scale_[row + i] * sums[t * panel_rows + i] * scale;
+      const float *own = sums.data() + t * panel_rows, scale = tokens.scale(first_token + t);
+      float* __restrict out = y + t * stride + begin;
+      for (size_t i = 0; i < rows; ++i) out[i] = row_scale[i] * own[i] * scale;
     }
   }
 }

@@ -30,12 +30,15 @@ class PvqMatrix : public EncodedMatrix {
   void row_dots(size_t first, size_t count, const float* prepared, float* y) const override;
 
   // y[t * stride + i] = <row first + i, token t> for i < count and the tokens [first_token, first_token + token_count),
-  // in integers (integer_tokens.h). tokens were made for layout().
+  // in integers (integer_tokens.h). tokens were made for layout(), in the order that token_order() gives for some
+  // number.
   void integer_products(size_t first, size_t count, const IntegerTokens& tokens, size_t first_token, size_t token_count,
                         float* y, size_t stride) const;
 
-  // Whether that goes by panels of rows (row_panel.h), which are worth being filled for many tokens at a time.
-  bool takes_panels(const IntegerTokens& tokens) const { return panels_ != nullptr && tokens.for_panels(); }
+  // What is best for so many tokens: with many, panels of rows are worth being filled, where the rows have them.
+  TokenOrder token_order(size_t tokens) const {
+    return panels_ != nullptr && tokens >= least_panel_tokens ? TokenOrder::panels : TokenOrder::blocks;
+  }
 
   // What the decoded values are linear in: the scale of each row, and the levels of all segments one behind the other.
   const std::vector<float>& row_scale() const { return row_scale_; }

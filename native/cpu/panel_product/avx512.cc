@@ -11,11 +11,11 @@ namespace {
 
 // Groups of one lane with Tokens tokens. The pulses of 32 rows are in two registers for a quad of each token.
 template <int Quads, int Tokens>
-void multiply_groups(const uint8_t* part, size_t groups, const PanelTokens& tokens, RowSums* sums) {
+void multiply_groups(const uint8_t* part, size_t groups, const PanelTokens& tokens, bool fresh, RowSums* sums) {
   __m512 all[2][Tokens];
 #pragma GCC unroll 8
   for (int t = 0; t < Tokens; ++t) {
-    for (int h = 0; h < 2; ++h) all[h][t] = reinterpret_cast<__m512>(sums[t].half[h]);
+    for (int h = 0; h < 2; ++h) all[h][t] = fresh ? _mm512_setzero_ps() : reinterpret_cast<__m512>(sums[t].half[h]);
   }
   const int8_t* x = tokens.values;
   for (size_t g = 0; g < groups; ++g, part += panel_group_bytes(Quads), x += 4 * Quads) {
@@ -58,20 +58,21 @@ struct Vnni {
   static constexpr size_t tokens = 6;
 
   template <int Quads>
-  void accumulate(const uint8_t* part, size_t groups, const PanelTokens& inputs, size_t count, RowSums* sums) const {
+  void accumulate(const uint8_t* part, size_t groups, const PanelTokens& inputs, bool fresh, size_t count,
+                  RowSums* sums) const {
     switch (count) {
       case 1:
-        return multiply_groups<Quads, 1>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 1>(part, groups, inputs, fresh, sums);
       case 2:
-        return multiply_groups<Quads, 2>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 2>(part, groups, inputs, fresh, sums);
       case 3:
-        return multiply_groups<Quads, 3>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 3>(part, groups, inputs, fresh, sums);
       case 4:
-        return multiply_groups<Quads, 4>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 4>(part, groups, inputs, fresh, sums);
       case 5:
-        return multiply_groups<Quads, 5>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 5>(part, groups, inputs, fresh, sums);
       default:
-        return multiply_groups<Quads, 6>(part, groups, inputs, sums);
+        return multiply_groups<Quads, 6>(part, groups, inputs, fresh, sums);
     }
   }
 };

@@ -4,9 +4,9 @@
 //
 // Unit says what groups are multiplied with:
 //   Unit::tokens                                  how many it takes at a time
-//   unit.accumulate<Quads>(part, groups, tokens, count, sums)
+//   unit.accumulate<Quads>(part, groups, tokens, fresh, count, sums)
 //                                                 adds the products of `groups` groups, from part on, with `count`
-//                                                 tokens to sums
+//                                                 tokens to sums, or, fresh, to zero
 //
 // Everything has internal linkage: see lanes.h of the search.
 #pragma once
@@ -27,8 +27,8 @@ struct RowSums {
 };
 
 template <class Unit>
-void accumulate_part(Unit& unit, const PanelPart& part, const PanelTokens& tokens, size_t lane, size_t count,
-                     RowSums* sums) {
+void accumulate_part(Unit& unit, const PanelPart& part, const PanelTokens& tokens, size_t lane, bool fresh,
+                     size_t count, RowSums* sums) {
   const size_t first = groups_before_lane(part.groups, lane),
                groups = groups_before_lane(part.groups, lane + 1) - first;
   const uint8_t* bytes = part.bytes + first * panel_group_bytes(part.quads);
@@ -37,13 +37,13 @@ void accumulate_part(Unit& unit, const PanelPart& part, const PanelTokens& token
   own.corrections += first;
   switch (part.quads) {
     case 1:
-      return unit.template accumulate<1>(bytes, groups, own, count, sums);
+      return unit.template accumulate<1>(bytes, groups, own, fresh, count, sums);
     case 2:
-      return unit.template accumulate<2>(bytes, groups, own, count, sums);
+      return unit.template accumulate<2>(bytes, groups, own, fresh, count, sums);
     case 4:
-      return unit.template accumulate<4>(bytes, groups, own, count, sums);
+      return unit.template accumulate<4>(bytes, groups, own, fresh, count, sums);
     default:
-      return unit.template accumulate<8>(bytes, groups, own, count, sums);
+      return unit.template accumulate<8>(bytes, groups, own, fresh, count, sums);
   }
 }
 
@@ -58,17 +58,17 @@ void multiply_panel(Unit& unit, const PanelPart* parts, size_t part_count, const
     // waiting[i]: the sums of 2^i lanes, where bit i of the number of lanes that are done is set.
     RowSums lane[Unit::tokens], waiting[5][Unit::tokens];
     for (size_t i = 0; i < block_groups; ++i) {
-      std::memset(lane, 0, sizeof(lane));
       for (size_t p = 0; p < part_count; ++p) {
-        accumulate_part(unit, parts[p], tokens[p].from(first), order[i], count, lane);
+        accumulate_part(unit, parts[p], tokens[p].from(first), order[i], p == 0, count, lane);
       }
-      size_t level = 0;
-      for (; (i >> level & 1) != 0; ++level) {
-        for (size_t t = 0; t < count; ++t) {
-          for (size_t h = 0; h < 2; ++h) lane[t].half[h] += waiting[level][t].half[h];
+      const auto ones = static_cast<size_t>(__builtin_ctzll(~static_cast<unsigned long long>(i)));
+      for (size_t t = 0; t < count; ++t) {
+        for (size_t h = 0; h < 2; ++h) {
+          PanelFloats sum = lane[t].half[h];
+          for (size_t level = 0; level < ones; ++level) sum += waiting[level][t].half[h];
+          waiting[ones][t].half[h] = sum;
         }
       }
-      std::memcpy(waiting[level], lane, sizeof(lane));
     }
     std::memcpy(sums + first * panel_rows, waiting[4], count * sizeof(RowSums));
   }

@@ -24,7 +24,9 @@ struct TileUnit {
   static constexpr size_t tokens = 16;
 
   template <int Quads>
-  void accumulate(const uint8_t* part, size_t groups, const PanelTokens& inputs, size_t count, RowSums* sums) {
+  void accumulate(const uint8_t* part, size_t groups, const PanelTokens& inputs, bool fresh, size_t count,
+                  RowSums* sums) {
+    for (size_t t = 0; t < count && fresh; ++t) sums[t] = RowSums{};
     constexpr size_t depth = Quads * 4, half_bytes = panel_half_bytes(Quads);
     Tiles tiles(depth);
     // Tokens that are not there would be read beyond the last.

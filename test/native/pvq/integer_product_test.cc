@@ -47,12 +47,12 @@ void check_products(const PvqLayout& layout, size_t rows, size_t tokens, Random&
   const std::vector<double> expected =
       reference_products(reference_decode(layout, stored.codes, stored.row_scale), x, rows, columns, &magnitudes);
   ThreadPool pool(1);
-  const IntegerTokens inputs(layout, x.data(), tokens, pool);
   std::vector<float> first_y, first_decoded;
   for (MemoryLayout memory_layout : kLayouts) {
     for (InstructionSet set : present_sets()) {
       INFO("layout ", static_cast<int>(memory_layout), " ", name_of(set));
       const PvqMatrix matrix(rows, layout, stored.codes.data(), stored.row_scale.data(), set, memory_layout, &pool);
+      const IntegerTokens inputs(layout, x.data(), tokens, matrix.token_order(tokens), pool);
       std::vector<float> y(tokens * rows), decoded(rows * columns), last(tokens * 3, 77);
       matrix.integer_products(0, rows, inputs, 0, tokens, y.data(), rows);
       matrix.decode_rows(0, rows, decoded.data(), columns);
@@ -174,7 +174,7 @@ TEST_CASE("a token that is not finite gives NaN, and others beside it their prod
   x[40 + 7] = INFINITY, x[80 + 39] = NAN;
   const PvqMatrix matrix(2, layout, stored.codes.data(), stored.row_scale.data());
   std::vector<float> y(6);
-  matrix.integer_products(0, 2, IntegerTokens(layout, x.data(), 3, pool), 0, 3, y.data(), 2);
+  matrix.integer_products(0, 2, IntegerTokens(layout, x.data(), 3, TokenOrder::blocks, pool), 0, 3, y.data(), 2);
   CHECK(std::isfinite(y[0]));
   for (int i = 2; i < 6; ++i) CHECK(std::isnan(y[i]));
 }
@@ -187,7 +187,7 @@ TEST_CASE("every memory layout takes other scales and levels and gives the slope
   const std::vector<float> slope = random.gaussians(5 * 45), levels = {0.5f, 2, 3.25f, 0, 1};
   const std::vector<float> x = random.gaussians(45);
   ThreadPool pool(1);
-  const IntegerTokens inputs(layout, x.data(), 1, pool);
+  const IntegerTokens inputs(layout, x.data(), 1, TokenOrder::blocks, pool);
   std::vector<double> first_slopes;
   std::vector<float> first_y;
   for (MemoryLayout memory_layout : kLayouts) {

@@ -46,7 +46,7 @@ void check_rows(const Make& make, const PvqLayout& layout, size_t rows, Random& 
   stored.codes.resize(stored.codes.size() + pvq_read_ahead);
   ThreadPool pool(1);
   const std::vector<float> x = random.gaussians(layout.columns), start = random.gaussians(rows * block_groups);
-  const IntegerTokens inputs(layout, x.data(), 1, pool);
+  const IntegerTokens inputs(layout, x.data(), 1, TokenOrder::blocks, pool);
   const CompactSegment reference(code, stored.codes.data(), layout.row_bytes, rows, InstructionSet::portable);
   const Decoded expected = decode_all(reference, layout, rows, inputs, start);
   for (InstructionSet set : present_sets()) {

@@ -115,11 +115,12 @@ TEST_CASE("panels of rows have the products of the definition, bit for bit") {
     }
     for (size_t tokens : {1, 6, 16, 29}) {
       const std::vector<float> x = random.gaussians(tokens * layout.columns);
-      const IntegerTokens inputs(layout, x.data(), tokens, pool, true);
+      const IntegerTokens inputs(layout, x.data(), tokens, TokenOrder::panels, pool);
+      const IntegerTokens in_blocks(layout, x.data(), tokens, TokenOrder::blocks, pool);
       for (size_t first_token : {size_t{0}, tokens / 2}) {
         for (size_t first : {size_t{0}, size_t{32}}) {
           const size_t count = std::min(panel_rows, row_count - first);
-          const std::vector<float> expected = expected_sums(segments, first, count, inputs, first_token);
+          const std::vector<float> expected = expected_sums(segments, first, count, in_blocks, first_token);
           for (const PanelKernel& kernel : kernels) {
             // The plain one works factors out.
             const bool by_table = kernel.instruction_set != InstructionSet::portable;
