@@ -1,6 +1,7 @@
 #include "core/pvq/compact_segment.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/pvq/bit_stream.h"
 
@@ -43,7 +44,8 @@ void CompactSegment::accumulate_groups(size_t row, const SegmentTokens& tokens, 
       const int8_t* x = tokens.values + t * tokens.value_stride + (g / block_groups * quads * block_groups + lane) * 4;
       int dot = 0;
       for (int i = 0; i < code_.dimension; ++i) dot += point[i] * x[i / 4 * 64 + i % 4];
-      lanes[t * block_groups + lane] += static_cast<float>(dot) * factor;
+      float& sum = lanes[t * block_groups + lane];
+      sum = std::fma(static_cast<float>(dot), factor, sum);
     }
   }
 }

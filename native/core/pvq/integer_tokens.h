@@ -9,7 +9,7 @@
 //   lane[l] = sum over the segments' blocks, in order, of float(<p, q>) * (level * (1 / ||p||)),   p and q of the group
 //   in lane l, y = row scale * sum of the lanes * token scale,
 //
-// <p, q> an exact integer, products and sums rounded separately, the lanes added in the order of sum_lanes().
+// <p, q> an exact integer, products added by fused multiply-adds, the lanes in the order of sum_lanes().
 #pragma once
 
 #include <cstddef>

@@ -35,7 +35,7 @@ inline void multiply(const HalfBlock<Shape::quads>& half, const SegmentTokens& t
     } else {
       dot = dot_narrow<offset_log2>(half.pulses, x, correction);
     }
-    sums[t] = _mm256_add_ps(sums[t], _mm256_mul_ps(_mm256_cvtepi32_ps(dot), half.factor));
+    sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), half.factor, sums[t]);
   }
 }
 

@@ -31,7 +31,7 @@ inline __attribute__((always_inline)) void multiply(const Pulses<Quads> (&blocks
     }
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
-      sums[r][t] = _mm512_add_ps(sums[r][t], _mm512_mul_ps(_mm512_cvtepi32_ps(dots[r]), factors[r]));
+      sums[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r]), factors[r], sums[r][t]);
     }
   }
 }

@@ -101,7 +101,7 @@ class TokenProduct {
     for (int q = 0; q < Quads; ++q) dot = _mm512_dpbusd_epi32(dot, block.u[q], _mm512_load_si512(x + q * 64));
     const __m512 factor = read_factor(constants, lanes, block.square);
     tags_ += 8;
-    return _mm512_add_ps(sums, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factor));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums);
   }
 
   static inline __attribute__((always_inline)) void square(Pulses<Quads>& block, __m512i start, int offset) {

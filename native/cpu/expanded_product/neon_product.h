@@ -45,8 +45,7 @@ inline void multiply_quarter(const int8_t* pulses, const float* factors, size_t 
 #pragma GCC unroll 2
       for (size_t r = 0; r < Rows; ++r) {
         const float32x4_t factor = vld1q_f32(factors + r * Shape::max_blocks * block_groups + b * block_groups);
-        const float32x4_t product = vmulq_f32(vcvtq_f32_s32(dot<Quads>(own[r], inputs)), factor);
-        sums[r][t] = vaddq_f32(sums[r][t], product);
+        sums[r][t] = vfmaq_f32(sums[r][t], vcvtq_f32_s32(dot<Quads>(own[r], inputs)), factor);
       }
     }
   }

@@ -1,4 +1,6 @@
 // The definition of the product, group by group, for any processor.
+#include <cmath>
+
 #include "cpu/expanded_product/dispatch.h"
 
 namespace pyramidion {
@@ -23,7 +25,8 @@ void accumulate(const ExpandedRows& rows, size_t first, size_t count, const Segm
           const int8_t* x = tokens.values + t * tokens.value_stride + b * block_groups * width + lane * 4;
           int dot = 0;
           for (size_t i = 0; i < width; ++i) dot += p[i] * x[i / 4 * 64 + i % 4];
-          lanes[t * block_groups + lane] += static_cast<float>(dot) * factor;
+          float& sum = lanes[t * block_groups + lane];
+          sum = std::fma(static_cast<float>(dot), factor, sum);
         }
       }
     }

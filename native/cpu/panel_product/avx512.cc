@@ -43,7 +43,7 @@ void multiply_groups(const uint8_t* part, size_t groups, const PanelTokens& toke
       const __m512 factors = _mm512_load_ps(part + static_cast<size_t>(h) * panel_half_bytes(Quads) + Quads * 64);
 #pragma GCC unroll 8
       for (int t = 0; t < Tokens; ++t) {
-        all[h][t] = _mm512_add_ps(all[h][t], _mm512_mul_ps(_mm512_cvtepi32_ps(dots[h][t]), factors));
+        all[h][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[h][t]), factors, all[h][t]);
       }
     }
   }

@@ -17,8 +17,6 @@
 namespace pyramidion {
 namespace {
 
-typedef int32_t PanelIntegers __attribute__((vector_size(64)));
-
 template <class Tiles>
 struct TileUnit {
   static constexpr size_t tokens = 16;
@@ -42,9 +40,10 @@ struct TileUnit {
         PanelFloats factors;
         std::memcpy(&factors, part + h * half_bytes + Quads * 64, sizeof(factors));
         for (size_t t = 0; t < count; ++t) {
-          PanelIntegers dots;
-          std::memcpy(&dots, products[h][t], sizeof(dots));
-          sums[t].half[h] += __builtin_convertvector(dots, PanelFloats) * factors;
+          for (size_t row = 0; row < panel_half; ++row) {
+            sums[t].half[h][row] =
+                __builtin_fmaf(static_cast<float>(products[h][t][row]), factors[row], sums[t].half[h][row]);
+          }
         }
       }
     }

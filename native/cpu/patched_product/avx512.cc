@@ -59,8 +59,7 @@ void accumulate(const PatchedRows& rows, const GroupFactors& factors, size_t fir
         square = _mm512_dpbusd_epi32(square, u, _mm512_sub_epi8(u, twice));
       }
       const __m512i symbols = _mm512_and_si512(read_symbols(fields), low_four);
-      sum = _mm512_add_ps(sum,
-                          _mm512_mul_ps(_mm512_cvtepi32_ps(dot), reader.read(symbols, square, b + 1 == rows.blocks)));
+      sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), reader.read(symbols, square, b + 1 == rows.blocks), sum);
     });
     _mm512_storeu_ps(lanes, sum);
   }

@@ -1,4 +1,6 @@
 // Group by group, for any processor.
+#include <cmath>
+
 #include "cpu/packed_product/dispatch.h"
 #include "cpu/patched_product/span_walk.h"
 
@@ -35,8 +37,7 @@ void accumulate(const PatchedRows& rows, const GroupFactors& factors, size_t fir
           square += pulse * pulse;
         }
         const float factor = factors.values[symbol_of(fields, lane) * factors.stride + static_cast<uint32_t>(square)];
-        const float product = static_cast<float>(dot) * factor;
-        lanes[lane] += product;
+        lanes[lane] = std::fma(static_cast<float>(dot), factor, lanes[lane]);
       }
     });
   }

@@ -55,7 +55,7 @@ void accumulate_row(const ResidueRows& rows, const Factors& factors, size_t row,
       dot = _mm512_dpbusd_epi32(dot, block.magnitudes[q], turned);
       square = _mm512_dpbusd_epi32(square, block.magnitudes[q], block.magnitudes[q]);
     }
-    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), factors.read(block.symbols, square, partial)));
+    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factors.read(block.symbols, square, partial), sum);
     x += quads * 64;
   };
   // A block is read before the one ahead of it is multiplied, because each step is a long way from the one it needs.

@@ -1,4 +1,6 @@
 // Group by group, for any processor.
+#include <cmath>
+
 #include "core/pvq/residue_rows.h"
 #include "cpu/packed_product/dispatch.h"
 
@@ -23,8 +25,7 @@ void accumulate(const ResidueRows& rows, const GroupFactors& factors, size_t fir
           square += pulse * pulse;
         }
         const float factor = factors.values[symbols[lane] * factors.stride + static_cast<uint32_t>(square)];
-        const float product = static_cast<float>(dot) * factor;
-        lanes[lane] += product;
+        lanes[lane] = std::fma(static_cast<float>(dot), factor, lanes[lane]);
       }
     }
   }

@@ -36,6 +36,7 @@ inline void store_pulses(void* to, Bytes pulses) { store(to, _mm256_xor_si256(pu
 inline Floats load_floats(const float* from) { return _mm256_loadu_ps(from); }
 inline void store_floats(float* to, Floats floats) { _mm256_storeu_ps(to, floats); }
 inline Floats floats_of(Sums sums) { return _mm256_cvtepi32_ps(sums); }
+inline Floats multiply_add(Floats a, Floats b, Floats sum) { return _mm256_fmadd_ps(a, b, sum); }
 
 // Bit i of `bits` in all of lane i.
 inline __m256i lanes_of_bits(uint32_t bits) {

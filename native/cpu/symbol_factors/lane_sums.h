@@ -33,7 +33,7 @@ class LaneSums {
   }
 
   void add(const Sums (&dots)[parts], const Floats (&factors)[parts]) {
-    for (size_t p = 0; p < parts; ++p) sums_[p] = sums_[p] + floats_of(dots[p]) * factors[p];
+    for (size_t p = 0; p < parts; ++p) sums_[p] = multiply_add(floats_of(dots[p]), factors[p], sums_[p]);
   }
 
   void store(float* lanes) const {

@@ -32,6 +32,7 @@ inline void store_pulses(uint8_t* to, Bytes pulses) {
 inline Floats load_floats(const float* from) { return vld1q_f32(from); }
 inline void store_floats(float* to, Floats floats) { vst1q_f32(to, floats); }
 inline Floats floats_of(Sums sums) { return vcvtq_f32_s32(sums); }
+inline Floats multiply_add(Floats a, Floats b, Floats sum) { return vfmaq_f32(sum, a, b); }
 
 // Bytes with one bit each: eight from the lowest up, and again.
 inline uint8x16_t rising_bits() { return vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201)); }
