@@ -30,7 +30,7 @@ class Rotation {
   const std::vector<float>& scaled_signs() const { return scaled_signs_; }
 
  private:
-  void mix(float* x, bool inverse, float* panels, float* mixed) const;
+  class Mixing;
 
   size_t block_;  // 2^b
   size_t order_;  // m

@@ -6,50 +6,80 @@
 
 namespace pyramidion::PYRAMIDION_FLOATS {
 
-// The stages with h < lanes, inside one vector: lane i becomes x[i ^ h] + (i & h ? -1 : 1) x[i].
+// The stage h inside one vector: lane i becomes x[i ^ h] + (i & h ? -1 : 1) x[i].
+template <size_t h, size_t... lane>
+inline FloatVector transform_stage(FloatVector x, std::index_sequence<lane...>) {
+  const FloatVector sign = {(lane & h ? -1.0f : 1.0f)...};
+  return multiply_add(x, sign, __builtin_shufflevector(x, x, (lane ^ h)...));
+}
+
+// The stages from h on inside one vector.
+template <size_t h>
 inline FloatVector transform_lanes(FloatVector x) {
-#pragma GCC unroll 4
-  for (size_t h = 1; h < kFloats; h *= 2) {
-    Int32Vector partner;
-    FloatVector sign;
-    for (size_t i = 0; i < kFloats; ++i) {
-      partner[i] = static_cast<int32_t>(i ^ h);
-      sign[i] = i & h ? -1.0f : 1.0f;
-    }
-    FloatVector swapped;
-#if defined(__clang__)
-    for (size_t i = 0; i < kFloats; ++i) swapped[i] = x[i ^ h];
-#else
-    swapped = __builtin_shuffle(x, partner);
-#endif
-    x = multiply_add(x, sign, swapped);
+  if constexpr (h == kFloats) {
+    return x;
+  } else {
+    return transform_lanes<2 * h>(transform_stage<h>(x, std::make_index_sequence<kFloats>()));
   }
-  return x;
+}
+
+// The stages h and 2 h of values that are h apart.
+inline void transform_four(FloatVector& a, FloatVector& b, FloatVector& c, FloatVector& d) {
+  const FloatVector ab = a + b, less_ab = a - b, cd = c + d, less_cd = c - d;
+  a = ab + cd;
+  b = less_ab + less_cd;
+  c = ab - cd;
+  d = less_ab - less_cd;
+}
+
+// All stages below 4 kFloats, of four vectors.
+inline void transform_block(float* x) {
+  FloatVector v[4];
+  for (size_t i = 0; i < 4; ++i) v[i] = transform_lanes<1>(load(x + i * kFloats));
+  transform_four(v[0], v[1], v[2], v[3]);
+  for (size_t i = 0; i < 4; ++i) store(x + i * kFloats, v[i]);
+}
+
+// The stages h and 2 h of 4 h values, h a multiple of kFloats.
+inline void transform_quarters(float* x, size_t h) {
+  for (size_t j = 0; j < h; j += kFloats) {
+    FloatVector v[4];
+    for (size_t i = 0; i < 4; ++i) v[i] = load(x + j + i * h);
+    transform_four(v[0], v[1], v[2], v[3]);
+    for (size_t i = 0; i < 4; ++i) store(x + j + i * h, v[i]);
+  }
+}
+
+// The stage h of 2 h values, of any h.
+inline void transform_halves(float* x, size_t h) {
+  size_t j = 0;
+  for (; j + kFloats <= h; j += kFloats) {
+    const FloatVector a = load(x + j), b = load(x + j + h);
+    store(x + j, a + b);
+    store(x + j + h, a - b);
+  }
+  for (; j < h; ++j) {
+    const float a = x[j], b = x[j + h];
+    x[j] = a + b;
+    x[j + h] = a - b;
+  }
 }
 
 // count: a power of two.
 void hadamard(float* x, size_t count) {
   size_t h = 1;
-  if (count >= kFloats) {
-    for (size_t i = 0; i < count; i += kFloats) store(x + i, transform_lanes(load(x + i)));
+  if (count >= 4 * kFloats) {
+    for (size_t i = 0; i < count; i += 4 * kFloats) transform_block(x + i);
+    h = 4 * kFloats;
+  } else if (count >= kFloats) {
+    for (size_t i = 0; i < count; i += kFloats) store(x + i, transform_lanes<1>(load(x + i)));
     h = kFloats;
   }
+  for (; h >= kFloats && 4 * h <= count; h *= 4) {
+    for (size_t i = 0; i < count; i += 4 * h) transform_quarters(x + i, h);
+  }
   for (; h < count; h *= 2) {
-    for (size_t i = 0; i < count; i += 2 * h) {
-      if (h >= kFloats) {
-        for (size_t j = i; j < i + h; j += kFloats) {
-          const FloatVector a = load(x + j), b = load(x + j + h);
-          store(x + j, a + b);
-          store(x + j + h, a - b);
-        }
-      } else {
-        for (size_t j = i; j < i + h; ++j) {
-          const float a = x[j], b = x[j + h];
-          x[j] = a + b;
-          x[j + h] = a - b;
-        }
-      }
-    }
+    for (size_t i = 0; i < count; i += 2 * h) transform_halves(x + i, h);
   }
 }
 
