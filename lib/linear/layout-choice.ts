@@ -17,6 +17,9 @@ const PROMPT_TOKENS = 64
 /** Another layout than the usual one has to save that much of the time: less is noise. */
 const LEAST_SAVING = 0.05
 
+/** Bytes that the process, or its container, must have left for the bandwidth to be measured, which takes up to 256 MiB for a moment. */
+const LEAST_MEMORY = 2 ** 30
+
 /** Most usual first. */
 const layouts: readonly MemoryLayout[] = ['expanded', 'split', 'compact']
 
@@ -62,8 +65,14 @@ export async function chooseLayout(
   const { threads } = native.capabilities()
   const sample = firstRows(weights, Math.ceil((SAMPLE_WEIGHTS * threads) / weights.columns))
   return once(choices, JSON.stringify([threads, ...classOf(sample)]), async () =>
-    cheapestLayout(await measure(sample), await once(bandwidths, `${threads}`, native.readBandwidthAsync)),
+    cheapestLayout(await measure(sample), await readBandwidth(threads)),
   )
+}
+
+/** Of all threads. Where the memory that measuring takes may not be there, the caches decide alone. */
+function readBandwidth(threads: number): Promise<number> {
+  if (process.availableMemory() < LEAST_MEMORY) return Promise.resolve(Number.POSITIVE_INFINITY)
+  return once(bandwidths, `${threads}`, native.readBandwidthAsync)
 }
 
 const choices = new Map<string, Promise<MemoryLayout>>()
