@@ -37,7 +37,7 @@ void DecodedSegment::accumulate(size_t first, size_t count, const SegmentTokens&
   }
 }
 
-bool DecodedSegment::fits_panels() const { return ExpandedRows::supports(code_) && !factors()->values.empty(); }
+bool DecodedSegment::fits_panels() const { return ExpandedRows::supports(code_) && GroupFactors::has_table(code_); }
 
 void DecodedSegment::fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const {
   ExpandedRows rows(code_, factors(), count);

@@ -21,7 +21,7 @@ class ExpandedSegment : public SegmentRows {
   void accumulate(size_t first, size_t count, const SegmentTokens& tokens, float* lanes) const override {
     kernel_.accumulate(rows_, first, count, tokens, lanes);
   }
-  bool fits_panels() const override { return !rows_.factors->values.empty(); }
+  bool fits_panels() const override { return GroupFactors::has_table(code_); }
   void fill_panel(const PanelKernel& kernel, size_t first, size_t count, uint8_t* part) const override {
     kernel.fill(rows_, code_.groups, first, count, part);
   }

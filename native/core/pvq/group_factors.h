@@ -19,6 +19,9 @@ static inline float group_factor(float level, float squared_norm) {
 struct GroupFactors {
   explicit GroupFactors(const PvqCode& code);
 
+  // Whether the code's factors have a table, `values`.
+  static bool has_table(const PvqCode& code);
+
   std::vector<float> levels;
   // values[l * stride + n] = group_factor(level l, n) for n = 0..K^2; empty where that would be more than max_values.
   static constexpr size_t max_values = size_t{1} << 20;
