@@ -45,6 +45,8 @@ export interface ChosenDevice {
   device: 'cpu' | 'cuda'
   /** Of `auto` on the processor: why there is no GPU. */
   fallback?: string
+  /** Of a GPU: all of its memory. */
+  memoryBytes?: number
 }
 
 /** Called with a sentence on what will not be as it was asked for, though the work goes on. */
@@ -64,7 +66,8 @@ export function checkDevice(device: unknown): asserts device is DeviceChoice {
 export async function chooseDevice(choice: DeviceChoice, onWarning: WarningListener = warn): Promise<ChosenDevice> {
   if (choice === 'cpu') return { device: 'cpu' }
   const gpus = (await devices()).filter(({ kind }) => kind === 'cuda')
-  if (gpus.some(({ available }) => available)) return { device: 'cuda' }
+  const usable = gpus.find(({ available }) => available)
+  if (usable !== undefined) return { device: 'cuda', memoryBytes: usable.memoryBytes }
   const reason = gpus.map(gpu => gpu.reason).join('; ')
   if (choice === 'cuda') throw new PyramidionError('DEVICE_UNAVAILABLE', `device cuda cannot be used: ${reason}`)
   onWarning(`no GPU can be used, so the processor computes: ${reason}`)

@@ -1,8 +1,6 @@
 // Compiles every CUDA kernel for every target and refuses what spills registers or keeps arrays in local memory:
 //
 //   node scripts/cuda-compile.mjs        prints "N passed, N failed"; says so where there is no nvcc
-//
-// scripts/cuda-arithmetic.mjs takes the registers of kernels from here.
 import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'

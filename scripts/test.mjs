@@ -125,16 +125,18 @@ const counted =
     return tally(status, count(output, /(\d+) passed, \d+ failed\s*$/), count(output, /\d+ passed, (\d+) failed\s*$/))
   }
 
-/** The addon over a driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
-const simulatedDevice = async echo => {
+/** The addon over the machine's own driver, where there is one, or over that of `environment`. */
+const onDevice = environment => async echo => {
   const { status, output } = await run(
     echo,
     'npx',
-    ['mocha', '--no-color', '--no-config', '--import=tsx', '--timeout', '300000', 'test/cuda/mock/*.test.ts'],
-    { LD_LIBRARY_PATH: resolve('build/native-tests/mock-cuda') },
+    ['mocha', '--no-color', '--no-config', '--import=tsx', '--timeout', '300000', 'test/cuda/device/*.test.ts'],
+    environment,
   )
   return tally(status, count(output, /(\d+) passing/), count(output, /(\d+) failing/))
 }
+/** A driver whose one device interprets nvcc's PTX: test/native/cuda/ptxsim. */
+const simulatedDriver = { LD_LIBRARY_PATH: resolve('build/native-tests/mock-cuda') }
 
 const suites = {
   lint: step(['npx', 'biome', 'ci', '.']),
@@ -149,7 +151,12 @@ const suites = {
     counted('test/native/cuda/faults/run.mjs', 'build/native-tests', addonsCore),
   ),
   'cuda-compile': counted('scripts/cuda-compile.mjs'),
-  cuda: steps(buildOnAddon('mock_cuda', 'ptxsim_tests'), doctest(['build/native-tests/ptxsim_tests']), simulatedDevice),
+  cuda: steps(
+    buildOnAddon('mock_cuda', 'ptxsim_tests'),
+    doctest(['build/native-tests/ptxsim_tests']),
+    onDevice(simulatedDriver),
+    onDevice({}),
+  ),
   'native-address': sanitized('build/asan', 'address,undefined'),
   // Searches run on one thread.
   'native-thread': sanitized('build/tsan', 'thread', '--source-file-exclude=*pyramid_search_test.cc'),

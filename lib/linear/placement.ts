@@ -12,6 +12,7 @@ import {
 import { PyramidionError } from '../errors.js'
 import { type NativeDeviceProduct, native } from '../native.js'
 import type { Activations } from './activations.js'
+import type { Layout } from './layout.js'
 import { sharedRotation } from './rotation.js'
 
 export interface DeviceOptions {
@@ -37,6 +38,8 @@ export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions):
 export interface PlacedLayer {
   activations: Activations
   bias?: Float32Array
+  /** The form of its codes on the device: `auto` is `expanded` where that is faster, `split` is `compact`. */
+  layout?: Layout
 }
 
 /**
@@ -46,12 +49,13 @@ export interface PlacedLayer {
 export async function place(
   chosen: ChosenDevice,
   { weights, rotation, lowRank }: StoredWeights,
-  { activations, bias }: PlacedLayer,
+  { activations, bias, layout = 'auto' }: PlacedLayer,
   { device, onWarning = warn }: DeviceOptions,
 ): Promise<Placement> {
   if (chosen.device === 'cpu') return chosen
+  const expanded = layout === 'expanded' || layout === 'auto'
   const turned = rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed)
-  const parts = { weights, rotation: turned, lowRank, bias, int8: activations === 'int8' }
+  const parts = { weights, rotation: turned, lowRank, bias, int8: activations === 'int8', expanded }
   try {
     return { device: 'cuda', product: await native.cudaProductAsync(parts) }
   } catch (error) {

@@ -99,7 +99,12 @@ export async function quantizeLinear(
       ? await chooseRank(dense, { ...settings, device })
       : await encodeLinear(dense, { ...settings, device })
   const { bias, activations = 'float' } = options
-  const placement = await place(chosen, stored, { activations, bias }, { ...options, onWarning })
+  const placement = await place(
+    chosen,
+    stored,
+    { activations, bias, layout: options.layout },
+    { ...options, onWarning },
+  )
   const layout = await chooseLayout(options.layout ?? 'auto', stored, activations, placement)
   return new QuantizedLinear(stored, bias, activations, placement, layout)
 }

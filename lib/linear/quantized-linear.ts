@@ -85,7 +85,7 @@ export class QuantizedLinear {
     const chosen = await choosePlace(options)
     const stored = await readLinear(metadata, tensors)
     checkBias(bias, metadata.rows)
-    const placement = await place(chosen, stored, { activations, bias }, options)
+    const placement = await place(chosen, stored, { activations, bias, layout: options.layout }, options)
     const layout = await chooseLayout(options.layout ?? 'auto', stored, activations, placement)
     return new QuantizedLinear(stored, bias, activations, placement, layout)
   }

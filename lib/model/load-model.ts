@@ -70,6 +70,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
       head,
       kvCache,
       device: chosen.device,
+      deviceMemory: chosen.memoryBytes,
       required: device === 'cuda',
     }
     const description = await host.call<ModelDescription>(service, 'load', payload, { signal, onProgress })

@@ -2,9 +2,14 @@
  * Where the layers of a model run. Under `cuda` and `auto` every layer that a kernel multiplies goes to the GPU; what stays with
  * the processor, and why, is kept to be said.
  */
+import type { ModelSource } from '../checkpoint/model-source.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
+import type { ChosenDevice } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type PlacedLayer, type Placement, place } from '../linear/placement.js'
+
+/** Of a weight: a byte for its pulse and four for the gain of its group of eight. */
+const MOST_EXPANDED_BYTES = 1.5
 
 /** Where a layer of these weights runs. */
 export type Placer = (stored: StoredWeights, layer: PlacedLayer) => Promise<Placement>
@@ -27,12 +32,23 @@ export class ModelPlacement {
   constructor(
     private readonly device: 'cpu' | 'cuda',
     private readonly required: boolean,
+    /** What `layout: 'auto'` is for its layers. */
+    private readonly usualLayout: 'compact' | 'expanded',
   ) {}
+
+  /** Expanded codes are for models that leave half of the device's memory free. */
+  static of(source: ModelSource, chosen: ChosenDevice, required: boolean): ModelPlacement {
+    const weights = [...source.quantized.values()].reduce((sum, { rows, columns }) => sum + rows * columns, 0)
+    const fits = weights * MOST_EXPANDED_BYTES <= (chosen.memoryBytes ?? 0) / 2
+    return new ModelPlacement(chosen.device, required, fits ? 'expanded' : 'compact')
+  }
 
   readonly place: Placer = async (stored, layer) => {
     if (this.device === 'cpu') return { device: 'cpu' }
     try {
-      const placement = await place({ device: this.device }, stored, layer, { device: this.device })
+      const { layout = 'auto' } = layer
+      const placed = { ...layer, layout: layout === 'auto' ? this.usualLayout : layout }
+      const placement = await place({ device: this.device }, stored, placed, { device: this.device })
       this.#placed++
       return placement
     } catch (error) {

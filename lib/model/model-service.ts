@@ -58,19 +58,20 @@ export interface LoadPayload {
   head?: HeadForm
   kvCache?: KeyValueFormat
   device: 'cpu' | 'cuda'
+  deviceMemory?: number
   /** Whether only a device will do. */
   required: boolean
 }
 
 export async function load(
-  { path, threads, activations, layout, head, kvCache, device, required }: LoadPayload,
+  { path, threads, activations, layout, head, kvCache, device, deviceMemory, required }: LoadPayload,
   context: JobContext,
 ): Promise<ModelDescription> {
   if (threads !== undefined) native.setThreadCount(threads)
   const source = await openModel(path)
   try {
     const tokenizer = await source.tokenizer()
-    const placement = new ModelPlacement(device, required)
+    const placement = ModelPlacement.of(source, { device, memoryBytes: deviceMemory }, required)
     const model = await Llama.load(source, {
       activations: activations ?? usualActivations(source),
       layout,

@@ -41,7 +41,7 @@ export class Projection {
     const read = await readWeights(source, `${name}.weight`, signal)
     const stored = transform === undefined ? read : await transform(read)
     const vector = bias ? await readVector(source, `${name}.bias`, signal) : undefined
-    const placement = await place?.(stored, { activations, bias: vector })
+    const placement = await place?.(stored, { activations, bias: vector, layout })
     const chosen = await chooseLayout(layout, stored, activations, placement)
     return Projection.#of(stored, activations, chosen, vector, placement)
   }

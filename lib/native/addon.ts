@@ -43,11 +43,11 @@ export interface NativeAddon {
   /** The first call opens the driver. */
   cudaDevicesAsync(): Promise<CudaDevices>
   /**
-   * Uploads PVQ weights to the first usable GPU. `int8`: inputs are rounded to int8 there. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, DEVICE_UNAVAILABLE,
+   * Uploads PVQ weights to the first usable GPU. `int8`: inputs are rounded to int8 there. `expanded`: its codes become bytes there where that is faster. Throws UNSUPPORTED_FORMAT for codes that no kernel knows, DEVICE_UNAVAILABLE,
    * DEVICE_ERROR, OUT_OF_MEMORY.
    */
   cudaProductAsync(
-    parts: Pick<LinearParts, 'weights' | 'rotation' | 'lowRank' | 'bias'> & { int8: boolean },
+    parts: Pick<LinearParts, 'weights' | 'rotation' | 'lowRank' | 'bias'> & { int8: boolean; expanded: boolean },
   ): Promise<NativeDeviceProduct>
 
   pvqCount(dimension: number, pulses: number, lattice?: Lattice): bigint

@@ -53,6 +53,7 @@ std::shared_ptr<Upload> parse_upload(const Argument& argument) {
   }
   if (argument["bias"].present()) parts.bias = argument["bias"].array<float>(rows).data;
   parts.int8 = argument["int8"].boolean();
+  parts.expanded = argument["expanded"].boolean();
   const Argument low_rank = argument["lowRank"];
   if (low_rank.present()) {
     const size_t rank = parts.rank = low_rank["rank"].integer(1, columns);

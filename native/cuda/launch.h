@@ -130,20 +130,10 @@ inline Shape pair_gemv_shape(const PairCodes& codes, uint32_t rows) {
   return {quads(rows), 1, 1, kGemvThreads, size_t{codes.table_words} * 4};
 }
 
-// decode_gemm_d{8,16}_w{32,64}_{f16,i8}: the same for many tokens, on the tensor cores.
-using GemmParameters = GemvParameters;
-
-constexpr unsigned kGemmThreads = 128;
-constexpr unsigned kGemmRows = 64, kGemmTokens = 64;
-
-inline Shape gemm_shape(uint32_t rows, uint32_t tokens) {
-  return {blocks_of(rows, kGemmRows), blocks_of(tokens, kGemmTokens), 1, kGemmThreads, 0};
-}
-
-// decode_rows_d{8,16}_w{32,64}_{f32,f16}: rows [first_row, first_row + row_count) of a segment as values.
+// decode_rows_d{8,16}_w{32,64}: rows [first_row, first_row + row_count) of a segment as halves, their scales left out.
 struct DecodeParameters {
   SegmentWeights weights;
-  // floats or halves, row r at (r - first_row) * stride.
+  // halves, row r at (r - first_row) * stride, a multiple of eight: zeros from the last column on.
   void* out;
   uint32_t first_row, row_count, stride;
 };
@@ -155,6 +145,57 @@ inline Shape decode_shape(uint32_t row_count, uint32_t groups) {
   return {blocks_of(groups, kDecodeThreads), quads(row_count), 1, kDecodeThreads, 0};
 }
 
+// A segment as expanded codes (expanded_codes.h).
+constexpr uint32_t kExpandedChunk = 16;
+
+struct ExpandedCodes {
+  // rows x chunks x kExpandedChunk, and the gains of each chunk.
+  const int8_t* pulses;
+  const float* gains;
+  uint32_t columns, chunks;
+};
+
+// expanded_gemv_g{1,2,4}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias) for one token or up to 8; g: gains a chunk. Inputs from
+// the last column to the end of its chunk must be finite.
+struct ExpandedGemvParameters {
+  ExpandedCodes codes;
+  GemvOutputs outputs;
+};
+
+// expanded_rows_g{1,2,4}: as decode_rows.
+struct ExpandedRowsParameters {
+  ExpandedCodes codes;
+  void* out;
+  uint32_t first_row, stride;
+};
+
+// At most 65535 rows a launch.
+inline Shape expanded_rows_shape(uint32_t row_count, uint32_t chunks) {
+  return {blocks_of(chunks, kDecodeThreads), row_count, 1, kDecodeThreads, 0};
+}
+
+// half_gemm_{small,large}: y = W x (+ B t) (+ bias) for any number of tokens, inputs in f16, on the tensor cores.
+struct HalfGemmParameters {
+  // What decode_rows or expanded_rows made: halves, outputs.rows x weight_stride.
+  const void* weights;
+  uint32_t weight_stride, columns;
+  GemvOutputs outputs;
+};
+
+// Columns of a step.
+constexpr uint32_t kHalfGemmStep = 64;
+
+// A kernel's tile is a square of rows and tokens; steps in shared memory.
+struct HalfGemmTile {
+  unsigned side, threads, stages;
+};
+constexpr HalfGemmTile kSmallTile{64, 512, 4}, kLargeTile{128, 256, 3};
+
+inline Shape half_gemm_shape(uint32_t rows, uint32_t tokens, const HalfGemmTile& tile) {
+  return {blocks_of(rows, tile.side), blocks_of(tokens, tile.side), 1, tile.threads,
+          size_t{2} * tile.side * kHalfGemmStep * tile.stages * 2};
+}
+
 // t = A x: A's rows are int8 with an f16 scale (as bits) for 16 columns; projected: tokens x rank. rank 0: none.
 struct LowRankDown {
   const int8_t* values;
@@ -163,14 +204,30 @@ struct LowRankDown {
   uint32_t rank;
 };
 
-// rotate_inputs_{f32,f16,i8}: x' = V x, rounded to the format of the activations, and t = A x'.
+// mix_inputs: out = (M (x) I) diag(signs) x, the part of V with a matrix; both tokens x width.
+struct MixParameters {
+  const float* x;
+  // As in RotateParameters; M: order x order, width = order 2^block_log2.
+  const float *scaled_signs, *matrix;
+  float* out;
+  uint32_t width, order, block_log2;
+};
+
+constexpr unsigned kMixThreads = 128;
+
+inline Shape mix_shape(uint32_t tokens, uint32_t width) {
+  return {blocks_of(width, kMixThreads), tokens, 1, kMixThreads, 0};
+}
+
+// rotate_inputs_{f32,f16,i8,i8_f16}: x' = V x, rounded to the format of the activations, and t = A x'; i8_f16: what i8
+// would store, as halves.
 struct RotateParameters {
   // tokens x width.
   const float* x;
-  // The signs of V, each times 2^(-block_log2 / 2), or null when V is the identity (then order is 1 and block_log2 0);
-  // M, order x order, or null for the identity. width = order 2^block_log2.
-  const float *scaled_signs, *matrix;
-  uint32_t width, order, block_log2;
+  // The signs of V, each times 2^(-block_log2 / 2), or null where mix_inputs took them or V is the identity (then
+  // block_log2 is 0).
+  const float* scaled_signs;
+  uint32_t width, block_log2;
   // What Activations take: tokens x stride values, and the tokens' scales (null for f32).
   void* out;
   float* token_scale;

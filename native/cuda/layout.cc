@@ -37,12 +37,14 @@ bool has_kernels(const PvqCode& code) {
   return code.lattice == Lattice::integer && (code.dimension == 8 || code.dimension == 16);
 }
 
+void check_kernels(const PvqCode& code) {
+  if (has_kernels(code)) return;
+  throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel knows groups of " + std::to_string(code.dimension) +
+                                        (code.lattice == Lattice::integer ? "" : " on the Barnes-Wall lattice"));
+}
+
 void check_kernels(const PvqLayout& layout) {
-  for (const PvqCode& code : layout.codes) {
-    if (has_kernels(code)) continue;
-    throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel knows groups of " + std::to_string(code.dimension) +
-                                          (code.lattice == Lattice::integer ? "" : " on the Barnes-Wall lattice"));
-  }
+  for (const PvqCode& code : layout.codes) check_kernels(code);
 }
 
 DeviceTables device_tables(const PvqCode& code) {

@@ -11,7 +11,8 @@ namespace pyramidion::cuda {
 
 // Whether the kernels know a code: integer lattice, D = 8 or 16.
 bool has_kernels(const PvqCode& code);
-// Throws UNSUPPORTED_FORMAT unless they know all codes of the layout.
+// Throws UNSUPPORTED_FORMAT unless they know it, or all codes of the layout.
+void check_kernels(const PvqCode& code);
 void check_kernels(const PvqLayout& layout);
 
 // The tables of a code as one block of words, and a CodeTables whose pointers count from the block's first byte.

@@ -47,13 +47,13 @@ size_t Linear::bytes() const {
 void Linear::forward(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
   if (tokens == 0) return;
   if (parts_.device && (!parts_.activations || parts_.device->int8_inputs())) {
-    return parts_.device->multiply(x, tokens, y, prepared);
+    return parts_.device->multiply(x, tokens, y, prepared, pool);
   }
   const bool prepare = !prepared && (parts_.rotation || parts_.activations);
   const AlignedBuffer<float> inputs = prepare ? this->prepared(x, tokens, pool) : AlignedBuffer<float>(0);
   if (prepare) x = inputs.data();
   if (parts_.device) {
-    parts_.device->multiply(x, tokens, y, true);
+    parts_.device->multiply(x, tokens, y, true, pool);
   } else if (integer_ != nullptr) {
     forward_integer({this}, x, tokens, {y}, pool);
   } else if (tokens <= kFewTokens) {

@@ -1,12 +1,10 @@
-// Decodes rows of a matrix to floats or halves: a thread decodes the same group of the four rows of a quad.
+// Decodes rows of a matrix to halves for half_gemm.cu: level / ||p|| times the pulses, the row scale left out, so that no
+// weight is too small for a half. A thread decodes the same group of the four rows of a quad.
 #include "cuda/kernels/point.cuh"
 
 namespace pyramidion::cuda {
 
-__device__ __forceinline__ void store_value(float* out, float value) { *out = value; }
-__device__ __forceinline__ void store_value(__half* out, float value) { *out = __float2half_rn(value); }
-
-template <int D, class Word, class Value>
+template <int D, class Word>
 __device__ __forceinline__ void decode_rows(const DecodeParameters& p) {
   const SegmentWeights& weights = p.weights;
   const uint32_t group = blockIdx.x * blockDim.x + threadIdx.x, quad = p.first_row / 4 + blockIdx.y;
@@ -21,30 +19,33 @@ __device__ __forceinline__ void decode_rows(const DecodeParameters& p) {
     if (row >= p.first_row + p.row_count) break;
     int point[D];
     const uint32_t level = decode_point<D>(weights.tables, codes[r], point);
-    const float scale =
-        __half2float(__ushort_as_half(__ldg(weights.row_scale + row))) * group_gain<D>(weights.tables, level, point);
-    Value* out = static_cast<Value*>(p.out) + static_cast<size_t>(row - p.first_row) * p.stride + group * D;
+    const float gain = group_gain<D>(weights.tables, level, point);
+    uint4* out = static_cast<uint4*>(p.out) + (static_cast<size_t>(row - p.first_row) * p.stride + group * D) / 8;
 #pragma unroll
-    for (uint32_t i = 0; i < D; ++i) {
-      if (i < columns) store_value(out + i, scale * static_cast<float>(point[i]));
+    for (uint32_t first = 0; first < D; first += 8) {
+      if (first >= columns) break;
+      uint32_t pairs[4];
+#pragma unroll
+      for (uint32_t i = 0; i < 4; ++i) {
+        const uint32_t at = first + 2 * i;
+        const __half2 pair = __floats2half2_rn(at < columns ? gain * static_cast<float>(point[at]) : 0,
+                                               at + 1 < columns ? gain * static_cast<float>(point[at + 1]) : 0);
+        memcpy(&pairs[i], &pair, sizeof(pair));
+      }
+      out[first / 8] = {pairs[0], pairs[1], pairs[2], pairs[3]};
     }
   }
 }
 
 // Eight blocks a multiprocessor leave 64 registers: aiming at more, ptxas spills.
-#define DECODE_ROWS(D, BITS, NAME, TYPE)                          \
-  extern "C" __global__ void __launch_bounds__(kDecodeThreads, 8) \
-      decode_rows_d##D##_w##BITS##_##NAME(DecodeParameters p) {   \
-    decode_rows<D, uint##BITS##_t, TYPE>(p);                      \
+#define DECODE_ROWS(D, BITS)                                                                                          \
+  extern "C" __global__ void __launch_bounds__(kDecodeThreads, 8) decode_rows_d##D##_w##BITS(DecodeParameters p) { \
+    decode_rows<D, uint##BITS##_t>(p);                                                                                \
   }
 
-DECODE_ROWS(8, 32, f32, float)
-DECODE_ROWS(8, 64, f32, float)
-DECODE_ROWS(16, 32, f32, float)
-DECODE_ROWS(16, 64, f32, float)
-DECODE_ROWS(8, 32, f16, __half)
-DECODE_ROWS(8, 64, f16, __half)
-DECODE_ROWS(16, 32, f16, __half)
-DECODE_ROWS(16, 64, f16, __half)
+DECODE_ROWS(8, 32)
+DECODE_ROWS(8, 64)
+DECODE_ROWS(16, 32)
+DECODE_ROWS(16, 64)
 
 }  // namespace pyramidion::cuda

@@ -3,8 +3,8 @@
 // first half. A block takes a token, in shared memory, and a share of the ranks; every block of a token repeats the
 // rotation, which costs it less than reading A costs them all.
 //
-// M goes first, straight from the inputs, because it commutes with S: (M (x) I)(I (x) S) = (I (x) S)(M (x) I). Without
-// M the sums are those of the CPU in the same order, so the same bits.
+// M goes first, in a kernel of its own that has more than a block a token, because it commutes with S:
+// (M (x) I)(I (x) S) = (I (x) S)(M (x) I). Without M the sums are those of the CPU in the same order, so the same bits.
 #include "cuda/kernels/target.cuh"
 #include "cuda/launch.h"
 
@@ -50,21 +50,22 @@ __device__ __forceinline__ void transform_blocks(float* x, uint32_t width, uint3
   __syncthreads();
 }
 
-// signs x, then M: block i becomes sum_k M(i,k) block k.
+// Block i of a token becomes sum_k M(i,k) signs block k; a thread makes a value.
+extern "C" __global__ void __launch_bounds__(kMixThreads) mix_inputs(MixParameters p) {
+  const uint32_t i = blockIdx.x * kMixThreads + threadIdx.x;
+  if (i >= p.width) return;
+  const size_t token = static_cast<size_t>(blockIdx.y) * p.width;
+  const float* row = p.matrix + (i >> p.block_log2) * p.order;
+  float sum = 0;
+  for (uint32_t k = 0, place = i & ((1u << p.block_log2) - 1); k < p.order; ++k, place += 1u << p.block_log2) {
+    sum = fmaf(__ldg(row + k), __ldg(p.x + token + place) * __ldg(p.scaled_signs + place), sum);
+  }
+  p.out[token + i] = sum;
+}
+
 __device__ __forceinline__ void load_inputs(const RotateParameters& p, const float* x, float* rotated) {
-  const uint32_t block = 1u << p.block_log2;
   for (uint32_t i = threadIdx.x; i < p.width; i += kRotateThreads) {
-    if (p.matrix == nullptr) {
-      rotated[i] = p.scaled_signs == nullptr ? x[i] : x[i] * __ldg(p.scaled_signs + i);
-      continue;
-    }
-    const uint32_t row = i >> p.block_log2, column = i & (block - 1);
-    float sum = 0;
-    for (uint32_t k = 0; k < p.order; ++k) {
-      const uint32_t place = (k << p.block_log2) + column;
-      sum = fmaf(__ldg(p.matrix + row * p.order + k), x[place] * __ldg(p.scaled_signs + place), sum);
-    }
-    rotated[i] = sum;
+    rotated[i] = p.scaled_signs == nullptr ? x[i] : x[i] * __ldg(p.scaled_signs + i);
   }
 }
 
@@ -136,6 +137,18 @@ struct Int8Format {
   }
 };
 
+// The same multiples as halves, which hold them.
+struct Int8HalvesFormat : Int8Format {
+  using Value = __half;
+  using Int8Format::Int8Format;
+  __device__ __forceinline__ float store(float x, __half* to) const {
+    int8_t multiple;
+    const float value = Int8Format::store(x, &multiple);
+    *to = __float2half_rn(value);
+    return value;
+  }
+};
+
 __device__ __forceinline__ float zero_value(const float*) { return 0; }
 __device__ __forceinline__ __half zero_value(const __half*) { return __ushort_as_half(0); }
 __device__ __forceinline__ int8_t zero_value(const int8_t*) { return 0; }
@@ -189,6 +202,9 @@ extern "C" __global__ void __launch_bounds__(kRotateThreads) rotate_inputs_f16(R
 }
 extern "C" __global__ void __launch_bounds__(kRotateThreads) rotate_inputs_i8(RotateParameters p) {
   rotate_inputs<Int8Format>(p);
+}
+extern "C" __global__ void __launch_bounds__(kRotateThreads) rotate_inputs_i8_f16(RotateParameters p) {
+  rotate_inputs<Int8HalvesFormat>(p);
 }
 
 }  // namespace pyramidion::cuda

@@ -28,8 +28,10 @@ class Lane {
 
   Stream stream;
   Transfer inputs, outputs;
-  // Inputs as the product takes them, with the tokens' scales, and A x.
-  DeviceBuffer prepared, token_scale, projected;
+  // Inputs behind M, as the product takes them, with the tokens' scales, and A x.
+  DeviceBuffer mixed, prepared, token_scale, projected;
+  // What the product works in.
+  DeviceBuffer scratch;
 
  private:
   const Context& context_;

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "core/matrix/factor_matrix.h"
+#include "cpu/pvq_decode/dispatch.h"
+#include "cuda/expanded_codes.h"
 #include "cuda/launch_kernel.h"
 #include "cuda/layout.h"
 #include "cuda/pair_codes.h"
@@ -16,9 +19,16 @@ namespace {
 // time.
 constexpr size_t kGemvTokens = 8, kPassTokens = 512;
 
-// Up to so many tokens, pair_gemv for every eight of them takes fewer instructions than decode_gemm, which takes the
-// same for up to 64 (docs/gpu.md).
+// Up to so many tokens, pair_gemv for every eight of them is faster than making halves of the rows (docs/gpu.md).
 constexpr size_t kPairTokens = 32;
+
+// Rows are made halves a band at a time, which stays in the second-level cache of many GPUs.
+constexpr size_t kBandBytes = size_t{32} << 20;
+// What a launch can have in its second dimension, and whole tiles.
+constexpr size_t kMostBandRows = 65536 - kLargeTile.side;
+
+// From so many tokens on the large tiles of half_gemm are enough to keep the device busy.
+constexpr size_t kLargeTileTokens = 256;
 
 // Inputs of a token; a multiple of 16, as Activations wants it.
 size_t padded(size_t columns) { return (columns + 15) / 16 * 16; }
@@ -27,7 +37,16 @@ size_t padded(size_t columns) { return (columns + 15) / 16 * 16; }
 constexpr size_t kReadAhead = 16;
 
 std::string suffix(InputFormat format) {
-  return format == InputFormat::f32 ? "_f32" : format == InputFormat::f16 ? "_f16" : "_i8";
+  switch (format) {
+    case InputFormat::f32:
+      return "_f32";
+    case InputFormat::f16:
+      return "_f16";
+    case InputFormat::i8:
+      return "_i8";
+    default:
+      return "_i8_f16";
+  }
 }
 
 std::string code_name(const CodeTables& tables) {
@@ -36,7 +55,9 @@ std::string code_name(const CodeTables& tables) {
 
 void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes, const Context& context) {
   const PvqLayout& layout = *parts.layout;
-  check_kernels(layout);
+  for (const PvqCode& code : layout.codes) {
+    if (!can_expand(code)) check_kernels(code);
+  }
   const size_t most = (context.device().shared_bytes - kRotateStaticBytes) / sizeof(float);
   if (layout.columns > most) {
     throw Error("UNSUPPORTED_FORMAT", "rows on the device may have " + std::to_string(most) + " columns, got " +
@@ -49,14 +70,29 @@ void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes
   }
 }
 
+// To and from pinned memory, which one thread copies slower than the bus does.
+void copy(const float* from, size_t count, float* to, ThreadPool& pool) {
+  constexpr size_t grain = size_t{1} << 16;
+  pool.parallel_for(count, grain, [&](size_t begin, size_t end) { std::copy(from + begin, from + end, to + begin); });
+}
+
+// A row of halves, and the rows of a band.
+size_t half_stride(size_t columns) { return (columns + 7) / 8 * 8; }
+size_t band_rows(size_t rows, size_t columns) {
+  const size_t most = kBandBytes / (2 * half_stride(columns)) / kLargeTile.side * kLargeTile.side;
+  return std::min(rows, std::clamp<size_t>(most, kLargeTile.side, kMostBandRows));
+}
+
 }  // namespace
 
-size_t bytes_of(InputFormat format) { return format == InputFormat::f32 ? 4 : format == InputFormat::f16 ? 2 : 1; }
+size_t bytes_of(InputFormat format) { return format == InputFormat::f32 ? 4 : format == InputFormat::i8 ? 1 : 2; }
 
 PvqProduct::PvqProduct(const PvqProductParts& parts)
     : context_(Context::shared()), rows_(parts.rows), columns_(parts.layout->columns), int8_(parts.int8) {
   // The copy is checked and used, not the original, which another thread may be able to change.
-  const std::vector<uint8_t> codes(parts.codes, parts.codes + rows_ * parts.layout->row_bytes);
+  const size_t code_bytes = rows_ * parts.layout->row_bytes;
+  std::vector<uint8_t> codes(code_bytes + pvq_read_ahead);
+  std::copy_n(parts.codes, code_bytes, codes.begin());
   check_parts(parts, codes, context_);
   const Context::Current current(context_);
   Stream stream(context_);
@@ -65,10 +101,13 @@ PvqProduct::PvqProduct(const PvqProductParts& parts)
   add_inputs(stream, parts);
   const uint8_t* segment = codes.data();
   for (const PvqCode& code : parts.layout->codes) {
-    add_segment(stream, code, segment, parts.layout->row_bytes);
+    add_segment(stream, code, segment, parts.layout->row_bytes, parts.expanded);
     segment += code.bytes;
   }
   stream.synchronize();
+  const bool pairs = std::all_of(segments_.begin(), segments_.end(),
+                                 [](const Segment& each) { return each.pairs.words != nullptr; });
+  gemv_tokens_ = pairs ? kPairTokens : kGemvTokens;
 }
 
 // The address of a copy on the device, which lives as long as the product.
@@ -82,13 +121,15 @@ const T* PvqProduct::upload(Stream& stream, const T* data, size_t count) {
 void PvqProduct::add_inputs(Stream& stream, const PvqProductParts& parts) {
   inputs_.width = static_cast<uint32_t>(columns_);
   inputs_.stride = static_cast<uint32_t>(padded(columns_));
-  inputs_.order = 1;
   if (const Rotation* rotation = parts.rotation) {
-    inputs_.order = static_cast<uint32_t>(rotation->order());
     inputs_.block_log2 = rotation->sylvester_log2();
     inputs_.scaled_signs = upload(stream, rotation->scaled_signs().data(), columns_);
     const std::vector<float>& matrix = rotation->matrix();
-    if (!matrix.empty()) inputs_.matrix = upload(stream, matrix.data(), matrix.size());
+    if (!matrix.empty()) {
+      mix_ = {nullptr,       std::exchange(inputs_.scaled_signs, nullptr), upload(stream, matrix.data(), matrix.size()),
+              nullptr,       inputs_.width,                                static_cast<uint32_t>(rotation->order()),
+              inputs_.block_log2};
+    }
   }
   if (parts.rank == 0) return;
   const size_t rank = parts.rank;
@@ -99,29 +140,47 @@ void PvqProduct::add_inputs(Stream& stream, const PvqProductParts& parts) {
   up_.scales = upload(stream, parts.b.scales, rows_ * FactorMatrix::blocks(rank));
 }
 
-void PvqProduct::add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes) {
+void PvqProduct::add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes,
+                             bool expanded) {
+  Segment segment{};
+  segment.first_column = segments_.empty() ? 0 : segments_.back().first_column + segments_.back().columns;
+  segment.columns = static_cast<uint32_t>(code.columns);
+  const bool pairs = int8_ && has_kernels(code) && has_pair_codes(code);
+  if (!has_kernels(code) || (expanded && !pairs && can_expand(code))) {
+    add_expanded(stream, code, codes, row_bytes, segment);
+    return;
+  }
   const DeviceTables tables = device_tables(code);
   const std::vector<uint32_t> quads = row_quads(code, codes, row_bytes, rows_);
-  Segment segment{};
-  segment.first_column = segments_.empty() ? 0 : segments_.back().first_column + segments_.back().weights.columns;
   SegmentWeights& weights = segment.weights;
   weights.tables =
       tables_at(tables.tables, reinterpret_cast<uint64_t>(upload(stream, tables.words.data(), tables.words.size())));
   weights.codes = upload(stream, quads.data(), quads.size());
   weights.row_scale = row_scale_;
   weights.rows = static_cast<uint32_t>(rows_);
-  weights.columns = static_cast<uint32_t>(code.columns);
+  weights.columns = segment.columns;
   weights.groups = static_cast<uint32_t>(code.groups);
   weights.quad_words = quad_words(code.groups, code.bits);
-  if (int8_ && has_pair_codes(code)) {
+  if (pairs) {
     const PairLayout layout = pair_layout(code);
-    const std::vector<uint32_t> pairs = pair_quads(code, layout, codes, row_bytes, rows_);
-    const uint32_t* words = upload(stream, pairs.data(), pairs.size());
-    segment.pairs = pair_codes(code, layout, words, upload(stream, layout.table.data(), layout.table.size()));
+    const std::vector<uint32_t> words = pair_quads(code, layout, codes, row_bytes, rows_);
+    segment.pairs = pair_codes(code, layout, upload(stream, words.data(), words.size()),
+                               upload(stream, layout.table.data(), layout.table.size()));
     stream.synchronize();
   }
   segments_.push_back(segment);
   // Only then has the device taken what is about to go.
+  stream.synchronize();
+}
+
+void PvqProduct::add_expanded(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes,
+                              Segment& segment) {
+  const ExpandedRowsOnHost rows = expand_rows(code, codes, row_bytes, rows_);
+  segment.gains_of_chunk = static_cast<unsigned>(gains_of_chunk(code));
+  segment.expanded = {upload(stream, rows.pulses.data(), rows.pulses.size()),
+                      upload(stream, rows.gains.data(), rows.gains.size()), segment.columns,
+                      static_cast<uint32_t>(rows.pulses.size() / rows_ / kExpandedChunk)};
+  segments_.push_back(segment);
   stream.synchronize();
 }
 
@@ -131,32 +190,48 @@ size_t PvqProduct::bytes() const {
   return total;
 }
 
-InputFormat PvqProduct::input_format(size_t tokens) const {
-  if (int8_) return InputFormat::i8;
-  return tokens <= kGemvTokens ? InputFormat::f32 : InputFormat::f16;
+bool PvqProduct::expanded() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const Segment& each) { return each.expanded.pulses != nullptr; });
 }
 
-void PvqProduct::multiply(const float* x, size_t tokens, float* y, bool prepared) const {
+InputFormat PvqProduct::input_format(size_t tokens) const {
+  if (tokens <= gemv_tokens_) return int8_ ? InputFormat::i8 : InputFormat::f32;
+  return int8_ ? InputFormat::i8_f16 : InputFormat::f16;
+}
+
+size_t PvqProduct::scratch_bytes(size_t tokens) const {
+  size_t most = 0;
+  if (tokens <= gemv_tokens_) return most;
+  for (const Segment& segment : segments_) {
+    most = std::max(most, 2 * band_rows(rows_, segment.columns) * half_stride(segment.columns));
+  }
+  return most;
+}
+
+void PvqProduct::multiply(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
   const Context::Current current(context_);
   const LanePool::Borrowed lane(LanePool::shared());
   for (size_t first = 0; first < tokens; first += kPassTokens) {
     const size_t count = std::min(kPassTokens, tokens - first);
     lane->reserve(lane->inputs, count * columns_ * sizeof(float));
+    lane->reserve(lane->mixed, mix_.order > 1 && !prepared ? count * columns_ * sizeof(float) : 0);
     lane->reserve(lane->prepared, (count * inputs_.stride + kReadAhead) * bytes_of(input_format(count)));
     lane->reserve(lane->token_scale, count * sizeof(float));
     lane->reserve(lane->projected, count * up_.rank * sizeof(float));
     lane->reserve(lane->outputs, count * rows_ * sizeof(float));
+    lane->reserve(lane->scratch, scratch_bytes(count));
 
-    std::copy_n(x + first * columns_, count * columns_, lane->inputs.host.as<float>());
+    copy(x + first * columns_, count * columns_, lane->inputs.host.as<float>(), pool);
     lane->stream.upload(lane->inputs.device, lane->inputs.host.as<float>(), count * columns_ * sizeof(float));
     enqueue_inputs(*lane, count, prepared);
     const bool scaled = input_format(count) != InputFormat::f32;
     enqueue(lane->stream,
             {lane->prepared.as<const void>(), scaled ? lane->token_scale.as<const float>() : nullptr, inputs_.stride},
-            lane->projected.as<const float>(), count, lane->outputs.device.as<float>());
+            lane->projected.as<const float>(), count, lane->outputs.device.as<float>(), lane->scratch);
     lane->stream.download(lane->outputs.host.as<float>(), lane->outputs.device, count * rows_ * sizeof(float));
     lane->stream.synchronize();
-    std::copy_n(lane->outputs.host.as<float>(), count * rows_, y + first * rows_);
+    copy(lane->outputs.host.as<float>(), count * rows_, y + first * rows_, pool);
   }
 }
 
@@ -170,60 +245,108 @@ void PvqProduct::enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const 
   parameters.token_scale = format == InputFormat::f32 ? nullptr : lane.token_scale.as<float>();
   parameters.down.projected = lane.projected.as<float>();
   if (prepared) {
-    parameters.scaled_signs = parameters.matrix = nullptr;
-    parameters.order = 1;
+    parameters.scaled_signs = nullptr;
     parameters.block_log2 = 0;
+  } else if (mix_.order > 1) {
+    MixParameters mix = mix_;
+    mix.x = parameters.x;
+    parameters.x = mix.out = lane.mixed.as<float>();
+    launch(context_, lane.stream, "rotate_inputs", "mix_inputs", mix_shape(static_cast<uint32_t>(tokens), mix.width),
+           mix);
   }
   const Shape shape = rotate_shape(static_cast<uint32_t>(tokens), parameters.width, parameters.down.rank);
   launch(context_, lane.stream, "rotate_inputs", "rotate_inputs" + suffix(format), shape, parameters);
 }
 
-void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const {
+void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y,
+                         const DeviceBuffer& scratch) const {
   const InputFormat format = input_format(tokens);
   for (const Segment& segment : segments_) {
-    GemvParameters parameters{};
-    parameters.weights = segment.weights;
-    parameters.x = x;
-    parameters.x.values = static_cast<const char*>(x.values) + segment.first_column * bytes_of(format);
+    GemvOutputs outputs{};
+    outputs.row_scale = row_scale_;
+    outputs.rows = static_cast<uint32_t>(rows_);
+    outputs.x = x;
+    outputs.x.values = static_cast<const char*>(x.values) + segment.first_column * bytes_of(format);
     // Once a row, whatever the number of segments.
     if (segment.first_column == 0) {
-      parameters.up = up_;
-      parameters.up.projected = projected;
-      parameters.bias = bias_;
+      outputs.up = up_;
+      outputs.up.projected = projected;
+      outputs.bias = bias_;
     }
-    parameters.y = y;
-    parameters.tokens = static_cast<uint32_t>(tokens);
-    parameters.y_stride = static_cast<uint32_t>(rows_);
-    parameters.accumulate = segment.first_column > 0;
-    enqueue_segment(stream, segment, parameters, format);
+    outputs.y = y;
+    outputs.tokens = static_cast<uint32_t>(tokens);
+    outputs.y_stride = static_cast<uint32_t>(rows_);
+    outputs.accumulate = segment.first_column > 0;
+    if (tokens > gemv_tokens_) {
+      enqueue_bands(stream, segment, outputs, scratch);
+    } else {
+      enqueue_gemv(stream, segment, outputs, format);
+    }
   }
 }
 
-void PvqProduct::enqueue_segment(Stream& stream, const Segment& segment, const GemvParameters& all,
-                                 InputFormat format) const {
-  const bool pairs = segment.pairs.words != nullptr;
-  const std::string code = code_name(all.weights.tables) + suffix(format);
-  if (all.tokens > (pairs ? kPairTokens : kGemvTokens)) {
-    launch(context_, stream, "decode_gemm", "decode_gemm" + code, gemm_shape(all.weights.rows, all.tokens), all);
-    return;
+// Band after band: rows as halves, then their product.
+void PvqProduct::enqueue_bands(Stream& stream, const Segment& segment, const GemvOutputs& all,
+                               const DeviceBuffer& scratch) const {
+  const size_t band = band_rows(rows_, segment.columns);
+  const bool large = all.tokens >= kLargeTileTokens;
+  for (size_t first = 0; first < rows_; first += band) {
+    const size_t rows = std::min(band, rows_ - first);
+    enqueue_halves(stream, segment, first, rows, scratch);
+    HalfGemmParameters product{scratch.as<const void>(), static_cast<uint32_t>(half_stride(segment.columns)),
+                               segment.columns, all};
+    GemvOutputs& outputs = product.outputs;
+    outputs.rows = static_cast<uint32_t>(rows);
+    outputs.row_scale += first;
+    outputs.y += first;
+    if (outputs.bias != nullptr) outputs.bias += first;
+    if (outputs.up.rank > 0) {
+      outputs.up.values += first * outputs.up.rank;
+      outputs.up.scales += first * FactorMatrix::blocks(outputs.up.rank);
+    }
+    launch(context_, stream, "half_gemm", large ? "half_gemm_large" : "half_gemm_small",
+           half_gemm_shape(outputs.rows, all.tokens, large ? kLargeTile : kSmallTile), product);
   }
+}
+
+void PvqProduct::enqueue_halves(Stream& stream, const Segment& segment, size_t first_row, size_t rows,
+                                const DeviceBuffer& out) const {
+  const auto first = static_cast<uint32_t>(first_row), count = static_cast<uint32_t>(rows),
+             stride = static_cast<uint32_t>(half_stride(segment.columns));
+  if (segment.expanded.pulses != nullptr) {
+    launch(context_, stream, "expanded_codes", "expanded_rows_g" + std::to_string(segment.gains_of_chunk),
+           expanded_rows_shape(count, segment.expanded.chunks),
+           ExpandedRowsParameters{segment.expanded, out.as<void>(), first, stride});
+  } else {
+    launch(context_, stream, "decode_rows", "decode_rows" + code_name(segment.weights.tables),
+           decode_shape(count, segment.weights.groups),
+           DecodeParameters{segment.weights, out.as<void>(), first, count, stride});
+  }
+}
+
+void PvqProduct::enqueue_gemv(Stream& stream, const Segment& segment, const GemvOutputs& all,
+                              InputFormat format) const {
+  const bool pairs = segment.pairs.words != nullptr;
   for (size_t t = 0; t < all.tokens; t += kGemvTokens) {
-    GemvParameters p = all;
+    GemvOutputs p = all;
     p.x.values = static_cast<const char*>(all.x.values) + t * all.x.stride * bytes_of(format);
     if (all.x.token_scale != nullptr) p.x.token_scale += t;
     if (all.up.rank > 0) p.up.projected += t * all.up.rank;
     p.y += t * rows_;
     p.tokens = static_cast<uint32_t>(std::min(kGemvTokens, all.tokens - t));
     const char* count = p.tokens == 1 ? "_t1" : "_t8";
-    if (!pairs) {
-      launch(context_, stream, "decode_gemv", "decode_gemv" + code + count, gemv_shape(p.weights.rows), p);
-      continue;
+    if (pairs) {
+      launch(context_, stream, "pair_gemv", std::string("pair_gemv_i8") + count, pair_gemv_shape(segment.pairs, p.rows),
+             PairGemvParameters{segment.pairs, p});
+    } else if (segment.expanded.pulses != nullptr) {
+      launch(context_, stream, "expanded_codes",
+             "expanded_gemv_g" + std::to_string(segment.gains_of_chunk) + suffix(format) + count, gemv_shape(p.rows),
+             ExpandedGemvParameters{segment.expanded, p});
+    } else {
+      launch(context_, stream, "decode_gemv",
+             "decode_gemv" + code_name(segment.weights.tables) + suffix(format) + count, gemv_shape(p.rows),
+             GemvParameters{segment.weights, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate});
     }
-    const PairGemvParameters pair{
-        segment.pairs,
-        {p.weights.row_scale, p.weights.rows, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate}};
-    launch(context_, stream, "pair_gemv", std::string("pair_gemv_i8") + count,
-           pair_gemv_shape(pair.codes, p.weights.rows), pair);
   }
 }
 

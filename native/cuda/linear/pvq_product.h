@@ -43,10 +43,12 @@ struct PvqProductParts {
   FactorView a, b;
   // Inputs are rounded to int8 behind the rotation, with a scale a token.
   bool int8 = false;
+  // Codes lie on the device expanded where that is faster; otherwise only those that no kernel decodes.
+  bool expanded = false;
 };
 
 // How rotate_inputs leaves the inputs of a product.
-enum class InputFormat { f32, f16, i8 };
+enum class InputFormat { f32, f16, i8, i8_f16 };
 size_t bytes_of(InputFormat format);
 
 class PvqProduct : public DeviceProduct {
@@ -59,30 +61,41 @@ class PvqProduct : public DeviceProduct {
   size_t out_features() const override { return rows_; }
   size_t bytes() const override;
   bool int8_inputs() const override { return int8_; }
-  void multiply(const float* x, size_t tokens, float* y, bool prepared) const override;
+  void multiply(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const override;
 
+  // Whether some of its codes are expanded on the device.
+  bool expanded() const;
   // What enqueue takes for so many tokens.
   InputFormat input_format(size_t tokens) const;
+  // Device memory that it works in.
+  size_t scratch_bytes(size_t tokens) const;
   // The product's launches, with everything on the device: x as launch.h wants it, in that format, projected = A x
   // (tokens x rank, null without a correction), y tokens x out_features(). The context must be current.
-  void enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y) const;
+  void enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y,
+               const DeviceBuffer& scratch) const;
 
  private:
   struct Segment {
-    // Stored codes, as row quads.
+    uint32_t first_column, columns;
+    // Stored codes, as row quads; codes is null where they are expanded.
     SegmentWeights weights;
     // Of int8 products whose code has them: pairs.words is null otherwise.
     PairCodes pairs;
-    uint32_t first_column;
+    ExpandedCodes expanded;
+    unsigned gains_of_chunk;
   };
 
   template <class T>
   const T* upload(Stream& stream, const T* data, size_t count);
   void add_inputs(Stream& stream, const PvqProductParts& parts);
-  void add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes);
+  void add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, bool expanded);
+  void add_expanded(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, Segment& segment);
   void enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const;
-  void enqueue_segment(Stream& stream, const Segment& segment, const GemvParameters& parameters,
-                       InputFormat format) const;
+  void enqueue_bands(Stream& stream, const Segment& segment, const GemvOutputs& outputs,
+                     const DeviceBuffer& scratch) const;
+  void enqueue_halves(Stream& stream, const Segment& segment, size_t first_row, size_t rows,
+                      const DeviceBuffer& out) const;
+  void enqueue_gemv(Stream& stream, const Segment& segment, const GemvOutputs& outputs, InputFormat format) const;
 
   const Context& context_;
   size_t rows_, columns_;
@@ -90,10 +103,13 @@ class PvqProduct : public DeviceProduct {
   std::vector<DeviceBuffer> memory_;
   const uint16_t* row_scale_ = nullptr;
   const float* bias_ = nullptr;
-  // What the launches of rotate_inputs have in common.
+  // What the launches of mix_inputs and rotate_inputs have in common; order 0: nothing is mixed.
+  MixParameters mix_{};
   RotateParameters inputs_{};
   LowRankUp up_{};
   std::vector<Segment> segments_;
+  // More tokens take the tensor cores.
+  size_t gemv_tokens_ = 0;
 };
 
 }  // namespace pyramidion::cuda

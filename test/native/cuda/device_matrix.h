@@ -13,31 +13,16 @@
 #include "device_array.h"
 
 // One segment. Every valid code may come up, the first and the last more often.
-class DeviceMatrix {
+class StoredMatrix {
  public:
-  DeviceMatrix(size_t rows, size_t columns, const CodeSetting& setting, Random& random, pyramidion::PyramidCache& cache)
+  StoredMatrix(size_t rows, size_t columns, const CodeSetting& setting, Random& random, pyramidion::PyramidCache& cache,
+               pyramidion::Lattice lattice = pyramidion::Lattice::integer)
       : rows(rows),
         columns(columns),
-        layout(columns, {{columns, setting.dimension, setting.pulses, some_levels(setting.levels)}}, cache),
+        layout(columns, {{columns, setting.dimension, setting.pulses, some_levels(setting.levels), lattice}}, cache),
         codes(random_codes(rows, layout.codes[0], random)),
         row_scale(random_scales(rows, random)),
-        values(reference_decode(layout, codes, row_scale)),
-        tables_(pyramidion::cuda::device_tables(layout.codes[0])),
-        table_words_(tables_.words),
-        quads_(pyramidion::cuda::row_quads(layout.codes[0], codes.data(), layout.row_bytes, rows)),
-        device_scale_(row_scale) {}
-
-  pyramidion::cuda::SegmentWeights weights() {
-    const pyramidion::PvqCode& code = layout.codes[0];
-    const auto base = reinterpret_cast<uint64_t>(table_words_.data());
-    return {pyramidion::cuda::tables_at(tables_.tables, base),
-            quads_.data(),
-            device_scale_.data(),
-            static_cast<uint32_t>(rows),
-            static_cast<uint32_t>(columns),
-            static_cast<uint32_t>(code.groups),
-            pyramidion::cuda::quad_words(code.groups, code.bits)};
-  }
+        values(reference_decode(layout, codes, row_scale)) {}
 
   size_t rows, columns;
   pyramidion::PvqLayout layout;
@@ -65,7 +50,31 @@ class DeviceMatrix {
     for (size_t r = 0; r < rows; ++r) scales.push_back(pyramidion::float_to_half(random.gaussian()));
     return scales;
   }
+};
 
+// The same on the "device", as row quads.
+class DeviceMatrix : public StoredMatrix {
+ public:
+  DeviceMatrix(size_t rows, size_t columns, const CodeSetting& setting, Random& random, pyramidion::PyramidCache& cache)
+      : StoredMatrix(rows, columns, setting, random, cache),
+        tables_(pyramidion::cuda::device_tables(layout.codes[0])),
+        table_words_(tables_.words),
+        quads_(pyramidion::cuda::row_quads(layout.codes[0], codes.data(), layout.row_bytes, rows)),
+        device_scale_(row_scale) {}
+
+  pyramidion::cuda::SegmentWeights weights() {
+    const pyramidion::PvqCode& code = layout.codes[0];
+    const auto base = reinterpret_cast<uint64_t>(table_words_.data());
+    return {pyramidion::cuda::tables_at(tables_.tables, base),
+            quads_.data(),
+            device_scale_.data(),
+            static_cast<uint32_t>(rows),
+            static_cast<uint32_t>(columns),
+            static_cast<uint32_t>(code.groups),
+            pyramidion::cuda::quad_words(code.groups, code.bits)};
+  }
+
+ private:
   pyramidion::cuda::DeviceTables tables_;
   DeviceArray<uint64_t> table_words_;
   DeviceArray<uint32_t> quads_;

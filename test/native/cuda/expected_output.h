@@ -18,7 +18,7 @@ struct Sum {
 };
 
 template <class Value>
-Sum weight_product(const DeviceMatrix& matrix, const LayerInputs<Value>& inputs, size_t row, uint32_t token) {
+Sum weight_product(const StoredMatrix& matrix, const LayerInputs<Value>& inputs, size_t row, uint32_t token) {
   Sum sum;
   for (size_t c = 0; c < matrix.columns; ++c) sum.add(matrix.values[row * matrix.columns + c] * inputs.value(token, c));
   return sum;

@@ -53,11 +53,16 @@ class Case {
     DeviceArray<int8_t> factor(factor_);
     DeviceArray<uint16_t> factor_scale(factor_scale_);
     DeviceArray<Value> out(size_t{tokens_} * stride);
-    const cuda::RotateParameters parameters{x.data(),
-                                            signs.data(),
-                                            matrix_.empty() ? nullptr : matrix.data(),
+    DeviceArray<float> mixed(x_.size());
+    if (setting_.mixed) {
+      const cuda::Shape shape = cuda::mix_shape(tokens_, width);
+      simt::run(cuda::mix_inputs, dim3(shape.grid_x, shape.grid_y), dim3(shape.threads), shape.dynamic_shared,
+                cuda::MixParameters{x.data(), signs.data(), matrix.data(), mixed.data(), width, setting_.order,
+                                    setting_.block_log2});
+    }
+    const cuda::RotateParameters parameters{setting_.mixed ? mixed.data() : x.data(),
+                                            setting_.mixed ? nullptr : signs.data(),
                                             width,
-                                            setting_.order,
                                             setting_.block_log2,
                                             out.data(),
                                             sizeof(Value) == 4 ? nullptr : scales.data(),
@@ -161,6 +166,13 @@ TEST_CASE("cuda rotate_inputs: int8 inputs are the CPU's, A takes what the produ
       REQUIRE(static_cast<float>(values[i]) * scale[i / width] == expected[i]);
     }
     example.check_projection(inputs, projected);
+    std::vector<uint16_t> halves;
+    std::vector<float> half_scale, half_projected;
+    example.run(cuda::rotate_inputs_i8_f16, &halves, &half_scale, &half_projected);
+    CHECK(half_scale == scale);
+    CHECK(half_projected == projected);
+    REQUIRE(std::equal(values.begin(), values.end(), halves.begin(), halves.end(),
+                       [](int8_t value, uint16_t half) { return half_to_float(half) == value; }));
   }
 }
 

@@ -99,4 +99,9 @@ inline int __dp4a(int a, int b, int c) {
 }
 inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz(static_cast<unsigned>(value)); }
 inline int __float2int_rn(float value) { return static_cast<int>(std::nearbyintf(value)); }
+inline float __uint_as_float(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
 inline float rsqrtf(float value) { return 1 / std::sqrt(value); }

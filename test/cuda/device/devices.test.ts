@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { type Device, devices } from '../../../dist/index.js'
-import { needSimulatedDevice, valueWithDriver } from './simulated-device.js'
+import { needSimulatedDevice, valueWithDriver } from './driver.js'
 
 const gpuWith = (environment: Record<string, string>): Device =>
   (valueWithDriver(environment, 'report((await library.devices())[1])') as Device | undefined)!

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadModel, quantizeModel } from '../../../dist/index.js'
 import { randomTensors, tinyConfig, withCheckpoint } from '../../model/tiny-checkpoint.js'
-import { needSimulatedDevice, runWithDriver } from './simulated-device.js'
+import { needDevice, needSimulatedDevice, runWithDriver } from './driver.js'
 
 const tales = fileURLToPath(new URL('../../../models/tales', import.meta.url))
 // Small: every thread of the device is interpreted.
@@ -18,7 +18,7 @@ describe('a model on a device', function () {
   let folder: string
   let quantized: string
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
     folder = await mkdtemp(join(tmpdir(), 'pyramidion-device-'))
     quantized = join(folder, 'model')
     await withCheckpoint(config, randomTensors(config, 7), async plain => {
@@ -63,7 +63,8 @@ describe('a model on a device', function () {
     await model.dispose()
   })
 
-  it('falls back as a whole without a device', () => {
+  it('falls back as a whole without a device', async function () {
+    await needSimulatedDevice(this)
     const { status, value, stderr } = runWithDriver(
       { MOCK_CUDA_DEVICES: '0' },
       `const model = await library.loadModel(${JSON.stringify(quantized)}, { device: 'auto' })
@@ -75,7 +76,8 @@ describe('a model on a device', function () {
     assert.match(stderr, /PyramidionWarning: no GPU can be used, so the processor computes/)
   })
 
-  it('says that the device has no memory for it', () => {
+  it('says that the device has no memory for it', async function () {
+    await needSimulatedDevice(this)
     const { value } = runWithDriver(
       { MOCK_CUDA_MEMORY: '20000' },
       `report(await failure(library.loadModel(${JSON.stringify(quantized)}, { device: 'cuda' })))`,

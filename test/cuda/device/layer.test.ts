@@ -14,7 +14,7 @@ import {
 import { RandomSource } from '../../../dist/model/random-source.js'
 import { longestPause } from '../../model/longest-pause.js'
 import { randomNormal } from '../../model/random-normal.js'
-import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated-device.js'
+import { needDevice, needSimulatedDevice, runWithDriver, valueWithDriver } from './driver.js'
 
 const seed = Math.floor(Math.random() * 2 ** 31)
 const source = new RandomSource(seed)
@@ -32,6 +32,7 @@ async function pair(
   const layer = await quantizeLinear(random(outFeatures * inFeatures), { outFeatures, inFeatures }, options)
   const copy = await QuantizedLinear.fromTensors(layer.metadata, layer.tensors(), layer.bias, layer.activations, {
     device: 'cuda',
+    layout: options.layout,
   })
   return [layer, copy]
 }
@@ -53,7 +54,7 @@ function assertClose(actual: Float32Array, expected: Float32Array, message: stri
 describe('a layer on a device', function () {
   this.timeout(300_000)
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
   })
 
   const shapes = [
@@ -63,11 +64,22 @@ describe('a layer on a device', function () {
   ]
   const codes: [string, QuantizeLinearOptions, number[][]?][] = [
     ['groups of 8, short codes', { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) }],
-    ['groups of 8, long codes', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }) }],
-    ['groups of 16, short codes', { quantizer: pvq({ dimension: 16, pulses: 11, levels: 3 }) }],
-    ['groups of 16, long codes', { quantizer: pvq({ dimension: 16, pulses: 49, levels: 14 }) }],
+    ['groups of 8, long codes', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }), layout: 'compact' }],
+    ['groups of 16, short codes', { quantizer: pvq({ dimension: 16, pulses: 11, levels: 3 }), layout: 'compact' }],
+    ['groups of 16, long codes', { quantizer: pvq({ dimension: 16, pulses: 49, levels: 14 }), layout: 'compact' }],
+    ['groups of 16, expanded', { quantizer: pvq({ dimension: 16, pulses: 24, levels: 7 }) }],
+    ['groups of 4, which are always expanded', { quantizer: pvq({ dimension: 4, pulses: 6, levels: 4 }) }],
+    ['Barnes-Wall groups', { quantizer: pvq({ dimension: 16, pulses: 40, levels: 8, lattice: 'barnes-wall' }) }],
     [
       'two segments',
+      { bits: 2.9, layout: 'compact' },
+      [
+        [9, 171],
+        [14, 256],
+      ],
+    ],
+    [
+      'two segments, expanded',
       { bits: 2.9 },
       [
         [9, 171],
@@ -81,7 +93,7 @@ describe('a layer on a device', function () {
         const [host, device] = await pair(rows, columns, { ...options, bias: random(rows) })
         assert.equal(device.device, 'cuda')
         assert.ok(device.deviceBytes > 0)
-        if (name === 'two segments') assert.equal((device.metadata as PvqTensorMetadata).segments.length, 2)
+        if (name.startsWith('two segments')) assert.equal((device.metadata as PvqTensorMetadata).segments.length, 2)
         for (const tokens of [1, 3, 11]) {
           const x = random(tokens * columns)
           const shape = `${rows} x ${columns}, ${tokens} tokens`
@@ -93,9 +105,12 @@ describe('a layer on a device', function () {
 
   for (const [name, options] of [
     ['pair codes', { quantizer: pvq({ dimension: 8, pulses: 12, levels: 7 }) }],
-    ['groups of 8', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }) }],
-    ['groups of 16', { quantizer: pvq({ dimension: 16, pulses: 24, levels: 7 }) }],
-    ['two segments', { bits: 2.9 }],
+    ['groups of 8', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }), layout: 'compact' }],
+    ['groups of 16', { quantizer: pvq({ dimension: 16, pulses: 24, levels: 7 }), layout: 'compact' }],
+    ['groups of 8, expanded', { quantizer: pvq({ dimension: 8, pulses: 40, levels: 30 }) }],
+    ['Barnes-Wall groups', { quantizer: pvq({ dimension: 16, pulses: 40, levels: 8, lattice: 'barnes-wall' }) }],
+    ['two segments', { bits: 2.9, layout: 'compact' }],
+    ['two segments, expanded', { bits: 2.9 }],
   ] satisfies [string, QuantizeLinearOptions][]) {
     it(`rounds inputs to int8 on the device, and multiplies them as the processor does: ${name}`, async () => {
       const [host, device] = await pair(13, 150, { ...options, activations: 'int8', bias: random(13) })
@@ -135,32 +150,45 @@ describe('a layer on a device', function () {
     assertClose(device.forward(x, 3), host.forward(x, 3), 'mxint6')
   })
 
-  it('has the kernels that suit the code, the inputs and the number of tokens', () => {
+  it('has the kernels that suit the code, the inputs and the number of tokens', async function () {
+    await needSimulatedDevice(this)
     const { value, stderr } = runWithDriver(
       { PTXSIM_REPORT: '1' },
-      `for (const activations of ['float', 'int8']) for (const [dimension, pulses] of [[8, 12], [16, 24]]) {
+      `for (const layout of ['compact', 'expanded'])
+       for (const activations of ['float', 'int8']) for (const [dimension, pulses] of [[8, 12], [16, 24]]) {
          const quantizer = library.pvq({ dimension, pulses, levels: 7 })
          const shape = { outFeatures: 4, inFeatures: 32 }
          const weight = Float32Array.from({ length: 128 }, (_, i) => Math.sin(i))
-         const layer = await library.quantizeLinear(weight, shape, { quantizer, activations, device: 'cuda' })
+         const layer = await library.quantizeLinear(weight, shape, { quantizer, activations, layout, device: 'cuda' })
          for (const tokens of [1, 8, 9, 33]) layer.forward(new Float32Array(32 * tokens), tokens)
        }
        report(true)`,
     )
     assert.equal(value, true, stderr)
     const kernels = [...stderr.matchAll(/^PTXSIM REPORT (\w+)/gm)].map(([, kernel]) => kernel)
-    const float = (code: string) => [
-      ...['rotate_inputs_f32', `decode_gemv_${code}_f32_t1`, 'rotate_inputs_f32', `decode_gemv_${code}_f32_t8`],
-      ...['rotate_inputs_f16', `decode_gemm_${code}_f16`, 'rotate_inputs_f16', `decode_gemm_${code}_f16`],
+    const float = (gemv: string, rows: string) => [
+      ...['rotate_inputs_f32', `${gemv}_f32_t1`, 'rotate_inputs_f32', `${gemv}_f32_t8`],
+      ...['rotate_inputs_f16', rows, 'half_gemm_small', 'rotate_inputs_f16', rows, 'half_gemm_small'],
     ]
-    const rounded = (...products: string[]) => products.flatMap(kernel => ['rotate_inputs_i8', ...kernel.split(' ')])
-    const multiplied = kernels.filter(kernel => /^(rotate|decode|pair)_/.test(kernel))
+    const rounded = (...products: string[]) =>
+      products.flatMap(kernel => [
+        /half/.test(kernel) ? 'rotate_inputs_i8_f16' : 'rotate_inputs_i8',
+        ...kernel.split(' '),
+      ])
+    const multiplied = kernels.filter(kernel => /^(mix|rotate|decode|expanded|pair|half)_/.test(kernel))
     assert.deepEqual(multiplied, [
-      ...float('d8_w32'),
-      ...float('d16_w64'),
-      ...rounded('pair_gemv_i8_t1', 'pair_gemv_i8_t8', 'pair_gemv_i8_t8 pair_gemv_i8_t1', 'decode_gemm_d8_w32_i8'),
+      ...float('decode_gemv_d8_w32', 'decode_rows_d8_w32'),
+      ...float('decode_gemv_d16_w64', 'decode_rows_d16_w64'),
+      ...rounded('pair_gemv_i8_t1', 'pair_gemv_i8_t8', 'pair_gemv_i8_t8 pair_gemv_i8_t1'),
+      ...rounded('decode_rows_d8_w32 half_gemm_small'),
       ...rounded('decode_gemv_d16_w64_i8_t1', 'decode_gemv_d16_w64_i8_t8'),
-      ...rounded('decode_gemm_d16_w64_i8', 'decode_gemm_d16_w64_i8'),
+      ...rounded('decode_rows_d16_w64 half_gemm_small', 'decode_rows_d16_w64 half_gemm_small'),
+      ...float('expanded_gemv_g2', 'expanded_rows_g2'),
+      ...float('expanded_gemv_g1', 'expanded_rows_g1'),
+      ...rounded('pair_gemv_i8_t1', 'pair_gemv_i8_t8', 'pair_gemv_i8_t8 pair_gemv_i8_t1'),
+      ...rounded('decode_rows_d8_w32 half_gemm_small'),
+      ...rounded('expanded_gemv_g1_i8_t1', 'expanded_gemv_g1_i8_t8'),
+      ...rounded('expanded_rows_g1 half_gemm_small', 'expanded_rows_g1 half_gemm_small'),
     ])
   })
 
@@ -200,7 +228,7 @@ describe('a layer on a device', function () {
   })
 
   it('is refused for codes without a kernel, and computes on the processor under auto, out loud', async () => {
-    const options: QuantizeLinearOptions = { quantizer: pvq({ dimension: 4, pulses: 6, levels: 4 }), rotation: 'none' }
+    const options: QuantizeLinearOptions = { quantizer: pvq({ dimension: 2, pulses: 6, levels: 4 }), rotation: 'none' }
     const weight = random(6 * 32)
     const shape = { outFeatures: 6, inFeatures: 32 }
     await assert.rejects(quantizeLinear(weight, shape, { ...options, device: 'cuda' }), (error: unknown) => {

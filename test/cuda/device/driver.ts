@@ -1,11 +1,20 @@
 import { strict as assert } from 'node:assert'
 import { spawnSync } from 'node:child_process'
-import { devices } from '../../../dist/index.js'
+import { type Device, devices } from '../../../dist/index.js'
 
-/** Skips a suite, saying why, unless this process runs over the simulated device and the addon holds kernels for it. */
+/** Skips a suite or a test, saying why, unless the driver has a device that can be used: a GPU, or the simulated one. */
+export async function needDevice(context: Mocha.Context): Promise<void> {
+  await skipUnless(context, () => true)
+}
+
+/** Of what is asked of the mock driver: failures on demand, little memory, a record of kernels. */
 export async function needSimulatedDevice(context: Mocha.Context): Promise<void> {
+  await skipUnless(context, ({ name }) => name === 'simulated device')
+}
+
+async function skipUnless(context: Mocha.Context, suits: (gpu: Device) => boolean): Promise<void> {
   const [, gpu] = await devices()
-  if (gpu.name === 'simulated device' && gpu.available) return
+  if (gpu.available && suits(gpu)) return
   console.log(`      skipped: ${gpu.reason ?? `the device is ${gpu.name}: run npm run test:cuda`}`)
   context.skip()
 }

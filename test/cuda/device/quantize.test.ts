@@ -20,7 +20,7 @@ import { RandomSource } from '../../../dist/model/random-source.js'
 import type { DenseWeights } from '../../../dist/native.js'
 import { randomNormal } from '../../model/random-normal.js'
 import { randomTensors, tinyConfig, withCheckpoint } from '../../model/tiny-checkpoint.js'
-import { needSimulatedDevice, runWithDriver, valueWithDriver } from './simulated-device.js'
+import { needDevice, needSimulatedDevice, runWithDriver, valueWithDriver } from './driver.js'
 
 const seed = Math.floor(Math.random() * 2 ** 31)
 const source = new RandomSource(seed)
@@ -48,7 +48,7 @@ function assertSameTensors(device: QuantizedLinear, host: QuantizedLinear): void
 describe('codes made on a device', function () {
   this.timeout(300_000)
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
   })
 
   const codes: [string, QuantizeLinearOptions][] = [
@@ -103,7 +103,8 @@ describe('codes made on a device', function () {
   const encode = (options: string) => `library.pvq({ bits: 3 }).encodeRowsAsync(${weights}, 64, 64, ${options})`
 
   for (const fault of ['cuMemAlloc_v2=2', 'cuMemAllocHost_v2=2']) {
-    it(`say so when ${fault}, and can be had later`, () => {
+    it(`say so when ${fault}, and can be had later`, async function () {
+      await needSimulatedDevice(this)
       const [failed, length] = valueWithDriver(
         {},
         `process.env.MOCK_CUDA_FAIL = '${fault}'
@@ -121,7 +122,7 @@ describe('codes made on a device', function () {
 describe('codes rounded for the outputs on a device', function () {
   this.timeout(300_000)
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
   })
 
   const device = EncodingDevice.forLayer({ device: 'cuda' }, 'cuda')
@@ -163,7 +164,9 @@ describe('codes rounded for the outputs on a device', function () {
     }
   })
 
-  it('stop when they are asked to', async () => {
+  it('stop when they are asked to', async function () {
+    // A GPU would be done before.
+    await needSimulatedDevice(this)
     const data = new Uint8Array(random(5 * 70).buffer)
     const quantizer = pvq({ dimension: 16, pulses: 24, levels: 7 })
     const options = { quantizer, rotationSeed: null, metric: moments(70), device, signal: AbortSignal.timeout(40) }
@@ -172,7 +175,8 @@ describe('codes rounded for the outputs on a device', function () {
     })
   })
 
-  it('need memory: said so, or under auto the processor rounds', () => {
+  it('need memory: said so, or under auto the processor rounds', async function () {
+    await needSimulatedDevice(this)
     const quantize = (choice: string) => `library.quantizeLinear(
       Float32Array.from({ length: 512 }, (_, i) => Math.sin(i * i)), { outFeatures: 8, inFeatures: 64 },
       { quantizer: library.pvq({ dimension: 8, pulses: 12, levels: 7 }), hessian, device: '${choice}' })`
@@ -192,7 +196,7 @@ describe('codes rounded for the outputs on a device', function () {
 describe('moments gathered on a device', function () {
   this.timeout(60_000)
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
   })
 
   it("are the processor's, however tokens come, and go on there once they were read", () => {
@@ -208,7 +212,8 @@ describe('moments gathered on a device', function () {
     assert.deepEqual(device.meanMagnitude(), host.meanMagnitude())
   })
 
-  it('need memory, and a device that works', () => {
+  it('need memory, and a device that works', async function () {
+    await needSimulatedDevice(this)
     const gather = `const gather = () => {
       const hessian = new library.Hessian(16, { onGpu: true })
       hessian.add(new Float32Array(16 * 512).fill(1), 512)
@@ -242,7 +247,7 @@ describe('a model quantized on a device', function () {
   let folder: string
   let plain: string
   before(async function () {
-    await needSimulatedDevice(this)
+    await needDevice(this)
     folder = await mkdtemp(join(tmpdir(), 'pyramidion-device-'))
     plain = join(folder, 'plain')
     await withCheckpoint(config, randomTensors(config, 7), async made => {
