@@ -33,33 +33,68 @@ struct Tile {
 
 // A step's columns of one row or token are eight chunks of 16 bytes; chunk c of row r stands at c ^ r, modulo eight, so that
 // the same chunk of eight rows lies in different banks.
-__device__ __forceinline__ __half* chunk_at(__half* step, uint32_t row, uint32_t chunk) {
-  return step + row * kHalfGemmStep + (chunk ^ (row % kChunks)) * kChunk;
+__device__ __forceinline__ uint32_t chunk_place(uint32_t row, uint32_t chunk) {
+  return row * kHalfGemmStep + (chunk ^ (row % kChunks)) * kChunk;
 }
 
-// Begins the copy of a step: rows of weights, then tokens; zeros beyond the last column, row and token.
-template <class Tile>
-__device__ __forceinline__ void load_step(const HalfGemmParameters& p, uint32_t first_column, __half* step,
-                                          AsyncCopies& copies) {
-  const uint32_t first_row = blockIdx.x * Tile::rows, first_token = blockIdx.y * Tile::tokens;
-  const __half* weights = static_cast<const __half*>(p.weights);
-  const __half* x = static_cast<const __half*>(p.outputs.x.values);
-  for (uint32_t i = threadIdx.x; i < (Tile::rows + Tile::tokens) * kChunks; i += Tile::threads) {
-    const uint32_t row = i / kChunks, chunk = i % kChunks, column = first_column + chunk * kChunk;
-    const uint32_t left = column < p.columns ? p.columns - column : 0;
-    uint32_t bytes = (left < kChunk ? left : kChunk) * 2;
-    const __half* from = weights;
-    if (row < Tile::rows) {
-      if (first_row + row >= p.outputs.rows) bytes = 0;
-      if (bytes > 0) from = weights + static_cast<size_t>(first_row + row) * p.weight_stride + column;
-    } else {
-      const uint32_t token = first_token + row - Tile::rows;
-      if (token >= p.outputs.tokens) bytes = 0;
-      if (bytes > 0) from = x + static_cast<size_t>(token) * p.outputs.x.stride + column;
+// A thread's share in the copies of a tile's rows, or tokens: the same chunk of every step, of Count rows that lie a stride
+// apart. What can be reckoned once is, as copies are many and the tensor cores fast.
+template <int Side, int Threads>
+class Copier {
+ public:
+  static constexpr uint32_t count = Side * kChunks / Threads, stride = Threads / kChunks;
+  static_assert(stride % kChunks == 0, "the chunks of a thread stand at the same place of their rows");
+
+  // rows: how many there are behind `from`, at least one.
+  __device__ __forceinline__ Copier(const __half* from, size_t row_stride, uint32_t rows) {
+    const uint32_t row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
+    place_ = chunk_place(row, chunk);
+#pragma unroll
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t at = row + i * stride;
+      live_ |= (at < rows ? 1u : 0u) << i;
+      from_[i] = from + (at < rows ? at : 0) * row_stride + chunk * kChunk;
     }
-    copies.copy(chunk_at(step, row, chunk), from, bytes);
   }
-}
+
+  // Begins the copies of the next step; bytes: of this thread's chunk, zeros follow.
+  __device__ __forceinline__ void next(__half* to, uint32_t bytes, AsyncCopies& copies) {
+#pragma unroll
+    for (uint32_t i = 0; i < count; ++i) {
+      copies.copy(to + place_ + i * stride * kHalfGemmStep, from_[i], (live_ >> i & 1) != 0 ? bytes : 0);
+      from_[i] += kHalfGemmStep;
+    }
+  }
+
+ private:
+  const __half* from_[count];
+  uint32_t place_, live_ = 0;
+};
+
+// Copies one step after the other, rows of weights, then tokens; zeros beyond the last column, row and token.
+template <class Tile>
+class StepCopier {
+ public:
+  __device__ __forceinline__ explicit StepCopier(const HalfGemmParameters& p)
+      : weights_(static_cast<const __half*>(p.weights) + size_t{blockIdx.x} * Tile::rows * p.weight_stride,
+                 p.weight_stride, p.outputs.rows - blockIdx.x * Tile::rows),
+        tokens_(static_cast<const __half*>(p.outputs.x.values) + size_t{blockIdx.y} * Tile::tokens * p.outputs.x.stride,
+                p.outputs.x.stride, p.outputs.tokens - blockIdx.y * Tile::tokens),
+        columns_(static_cast<int>(p.columns) - static_cast<int>(threadIdx.x % kChunks * kChunk)) {}
+
+  __device__ __forceinline__ void next(__half* step, AsyncCopies& copies) {
+    const int columns = columns_ < 0 ? 0 : columns_ < static_cast<int>(kChunk) ? columns_ : static_cast<int>(kChunk);
+    weights_.next(step, static_cast<uint32_t>(columns) * 2, copies);
+    tokens_.next(step + Tile::rows * kHalfGemmStep, static_cast<uint32_t>(columns) * 2, copies);
+    columns_ -= static_cast<int>(kHalfGemmStep);
+  }
+
+ private:
+  Copier<Tile::rows, Tile::threads> weights_;
+  Copier<Tile::tokens, Tile::threads> tokens_;
+  // From this thread's chunk to the last column.
+  int columns_;
+};
 
 template <class Tile>
 __device__ __forceinline__ void multiply_step(__half* step, float (&sums)[Tile::high][Tile::wide][4]) {
@@ -70,13 +105,13 @@ __device__ __forceinline__ void multiply_step(__half* step, float (&sums)[Tile::
     uint32_t a[Tile::high][4];
 #pragma unroll
     for (int m = 0; m < Tile::high; ++m) {
-      load_matrices(a[m], chunk_at(step, Tile::first_row() + m * 16 + lane % 16, k + lane / 16));
+      load_matrices(a[m], step + chunk_place(Tile::first_row() + m * 16 + lane % 16, k + lane / 16));
     }
 #pragma unroll
     for (int n = 0; n < Tile::wide; n += 2) {
       const uint32_t token = Tile::first_token() + n * 8 + lane % 8 + lane / 16 * 8;
       uint32_t b[4];
-      load_matrices(b, chunk_at(step, Tile::rows + token, k + lane / 8 % 2));
+      load_matrices(b, step + chunk_place(Tile::rows + token, k + lane / 8 % 2));
 #pragma unroll
       for (int m = 0; m < Tile::high; ++m) {
         multiply_accumulate(sums[m][n], a[m], {b[0], b[1]});
@@ -183,9 +218,10 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
   constexpr uint32_t step_size = (Tile::rows + Tile::tokens) * kHalfGemmStep;
   const uint32_t steps = (p.columns + kHalfGemmStep - 1) / kHalfGemmStep;
   AsyncCopies copies;
+  StepCopier<Tile> copier(p);
   // A group a step, though it be empty, so that the number of groups tells which step has come.
   for (uint32_t step = 0; step + 1 < stages; ++step) {
-    if (step < steps) load_step<Tile>(p, step * kHalfGemmStep, shared + step * step_size, copies);
+    if (step < steps) copier.next(shared + step * step_size, copies);
     copies.commit();
   }
   float sums[Tile::high][Tile::wide][4] = {};
@@ -194,7 +230,7 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
     // Behind it, too, every warp has done with the step whose place the next copies take.
     __syncthreads();
     const uint32_t next = step + stages - 1;
-    if (next < steps) load_step<Tile>(p, next * kHalfGemmStep, shared + next % stages * step_size, copies);
+    if (next < steps) copier.next(shared + next % stages * step_size, copies);
     copies.commit();
     multiply_step<Tile>(shared + step % stages * step_size, sums);
   }
@@ -216,7 +252,7 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
 }
 
 using SmallTile = Tile<kSmallTile.side, kSmallTile.side, 32, 32, 4, kSmallTile.stages>;
-using LargeTile = Tile<kLargeTile.side, kLargeTile.side, 64, 64, 2, kLargeTile.stages>;
+using LargeTile = Tile<kLargeTile.side, kLargeTile.side, 64, 32, 1, kLargeTile.stages>;
 static_assert(SmallTile::threads == kSmallTile.threads && LargeTile::threads == kLargeTile.threads, "as they are launched");
 
 extern "C" __global__ void __launch_bounds__(SmallTile::threads, 1) half_gemm_small(HalfGemmParameters p) {

@@ -19,11 +19,12 @@ namespace {
 // time.
 constexpr size_t kGemvTokens = 8, kPassTokens = 512;
 
-// Up to so many tokens, pair_gemv for every eight of them is faster than making halves of the rows (docs/gpu.md).
-constexpr size_t kPairTokens = 32;
+// Up to so many tokens of int8 inputs, a product of pair codes or expanded codes for every eight of them is faster than
+// making halves of the rows (docs/gpu.md).
+constexpr size_t kInt8Tokens = 32;
 
-// Rows are made halves a band at a time, which stays in the second-level cache of many GPUs.
-constexpr size_t kBandBytes = size_t{32} << 20;
+// Rows are made halves a band at a time. Large: a band of few rows leaves processors idle.
+constexpr size_t kBandBytes = size_t{256} << 20;
 // What a launch can have in its second dimension, and whole tiles.
 constexpr size_t kMostBandRows = 65536 - kLargeTile.side;
 
@@ -105,9 +106,10 @@ PvqProduct::PvqProduct(const PvqProductParts& parts)
     segment += code.bytes;
   }
   stream.synchronize();
-  const bool pairs = std::all_of(segments_.begin(), segments_.end(),
-                                 [](const Segment& each) { return each.pairs.words != nullptr; });
-  gemv_tokens_ = pairs ? kPairTokens : kGemvTokens;
+  const bool fast = std::all_of(segments_.begin(), segments_.end(), [](const Segment& each) {
+    return each.pairs.words != nullptr || each.expanded.pulses != nullptr;
+  });
+  gemv_tokens_ = int8_ && fast ? kInt8Tokens : kGemvTokens;
 }
 
 // The address of a copy on the device, which lives as long as the product.

@@ -149,8 +149,8 @@ export const faults = [
   {
     name: 'lanes give the addresses of other matrices',
     file: 'half_gemm.cu',
-    find: 'm * 16 + lane % 16, k + lane / 16)',
-    replace: 'm * 16 + lane / 2, k + lane % 2)',
+    find: 'm * 16 + lane % 16, k + lane / 16));',
+    replace: 'm * 16 + lane / 2, k + lane % 2));',
     family: 'half_gemm',
     modes: ['plain'],
   },
