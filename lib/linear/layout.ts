@@ -14,6 +14,9 @@ import type { MemoryLayout } from '../native.js'
  * - `expanded`: the pulses themselves, four or five bits each;
  * - `auto`: with int8 activations, whose products are done in integers, the fastest by a measurement on this machine
  *   (layout-choice.ts); `compact` otherwise.
+ *
+ * On a GPU `compact` and `split` are the codes as stored, `expanded` is a byte a pulse, and so is `auto`, of a model if that takes at
+ * most half of the device's memory (docs/gpu.md).
  */
 export type Layout = MemoryLayout | 'auto'
 

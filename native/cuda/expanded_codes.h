@@ -1,6 +1,6 @@
 // Expanded codes: how a PVQ segment of any lattice lies on the device where memory is no matter: a byte a pulse, and
-// level / ||p|| a group in single precision; 10 bits a weight with groups of 16. What kernels read of it is the same for all
-// codes.
+// level / ||p|| a group in single precision; 10 bits a weight with groups of 16. What kernels read of it is the same
+// for all codes.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct ExpandedRowsOnHost {
   std::vector<float> gains;
 };
 
-// codes: the segment's bytes of the first row, valid ones, each row row_bytes after the one before, pvq_read_ahead bytes
-// readable behind the last. code: can_expand().
+// codes: the segment's bytes of the first row, valid ones, each row row_bytes after the one before, pvq_read_ahead
+// bytes readable behind the last. code: can_expand().
 ExpandedRowsOnHost expand_rows(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows);
 
 }  // namespace pyramidion::cuda

@@ -155,8 +155,8 @@ struct ExpandedCodes {
   uint32_t columns, chunks;
 };
 
-// expanded_gemv_g{1,2,4}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias) for one token or up to 8; g: gains a chunk. Inputs from
-// the last column to the end of its chunk must be finite.
+// expanded_gemv_g{1,2,4}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias) for one token or up to 8; g: gains a chunk. Inputs
+// from the last column to the end of its chunk must be finite.
 struct ExpandedGemvParameters {
   ExpandedCodes codes;
   GemvOutputs outputs;

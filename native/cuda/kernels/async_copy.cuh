@@ -1,5 +1,5 @@
-// Copies from global to shared memory that threads do not wait for (PTX ISA 9.7.9.25), in groups that end in the order in which
-// they began. What a thread copied is there for it once it waited, for others behind a barrier after that.
+// Copies from global to shared memory that threads do not wait for (PTX ISA 9.7.9.25), in groups that end in the order
+// in which they began. What a thread copied is there for it once it waited, for others behind a barrier after that.
 #pragma once
 
 #include "cuda/kernels/target.cuh"
@@ -60,7 +60,7 @@ class AsyncCopies {
     unsigned char data[16];
   };
   std::vector<Copy> open_;
-  std::deque<std::vector<Copy>> groups_;
+  std::deque<std::vector<Copy> > groups_;
 };
 
 #endif

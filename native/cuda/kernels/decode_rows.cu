@@ -1,5 +1,5 @@
-// Decodes rows of a matrix to halves for half_gemm.cu: level / ||p|| times the pulses, the row scale left out, so that no
-// weight is too small for a half. A thread decodes the same group of the four rows of a quad.
+// Decodes rows of a matrix to halves for half_gemm.cu: level / ||p|| times the pulses, the row scale left out, so that
+// no weight is too small for a half. A thread decodes the same group of the four rows of a quad.
 #include "cuda/kernels/point.cuh"
 
 namespace pyramidion::cuda {
@@ -38,9 +38,9 @@ __device__ __forceinline__ void decode_rows(const DecodeParameters& p) {
 }
 
 // Eight blocks a multiprocessor leave 64 registers: aiming at more, ptxas spills.
-#define DECODE_ROWS(D, BITS)                                                                                          \
+#define DECODE_ROWS(D, BITS)                                                                                       \
   extern "C" __global__ void __launch_bounds__(kDecodeThreads, 8) decode_rows_d##D##_w##BITS(DecodeParameters p) { \
-    decode_rows<D, uint##BITS##_t>(p);                                                                                \
+    decode_rows<D, uint##BITS##_t>(p);                                                                             \
   }
 
 DECODE_ROWS(8, 32)

@@ -1,6 +1,6 @@
-// Products of expanded codes (cuda/expanded_codes.h): pulses as bytes, and level / ||p|| of each group. A thread takes the same
-// sixteen columns of the four rows of a quad, so that inputs are read once for four rows. Nothing is decoded: what bounds it is
-// the memory's bandwidth.
+// Products of expanded codes (cuda/expanded_codes.h): pulses as bytes, and level / ||p|| of each group. A thread takes
+// the same sixteen columns of the four rows of a quad, so that inputs are read once for four rows. Nothing is decoded:
+// what bounds it is the memory's bandwidth.
 #include "cuda/kernels/gemv_outputs.cuh"
 
 namespace pyramidion::cuda {
@@ -124,18 +124,18 @@ __device__ __forceinline__ void expanded_rows(const ExpandedRowsParameters& p) {
   if (chunk * kChunk + 8 < p.stride) out[1] = {halves[4], halves[5], halves[6], halves[7]};
 }
 
-#define EXPANDED_GEMV(GAINS, NAME, TYPE, TOKENS)                         \
-  extern "C" __global__ void __launch_bounds__(kGemvThreads)             \
+#define EXPANDED_GEMV(GAINS, NAME, TYPE, TOKENS)                              \
+  extern "C" __global__ void __launch_bounds__(kGemvThreads)                  \
       expanded_gemv_g##GAINS##_##NAME##_t##TOKENS(ExpandedGemvParameters p) { \
-    expanded_gemv<GAINS, TYPE, TOKENS>(p);                               \
+    expanded_gemv<GAINS, TYPE, TOKENS>(p);                                    \
   }
-#define EXPANDED(GAINS)                                                                                            \
-  EXPANDED_GEMV(GAINS, f32, float, 1)                                                                              \
-  EXPANDED_GEMV(GAINS, f32, float, 8)                                                                              \
-  EXPANDED_GEMV(GAINS, i8, int8_t, 1)                                                                              \
-  EXPANDED_GEMV(GAINS, i8, int8_t, 8)                                                                              \
+#define EXPANDED(GAINS)                                                                                           \
+  EXPANDED_GEMV(GAINS, f32, float, 1)                                                                             \
+  EXPANDED_GEMV(GAINS, f32, float, 8)                                                                             \
+  EXPANDED_GEMV(GAINS, i8, int8_t, 1)                                                                             \
+  EXPANDED_GEMV(GAINS, i8, int8_t, 8)                                                                             \
   extern "C" __global__ void __launch_bounds__(kDecodeThreads) expanded_rows_g##GAINS(ExpandedRowsParameters p) { \
-    expanded_rows<GAINS>(p);                                                                                       \
+    expanded_rows<GAINS>(p);                                                                                      \
   }
 
 EXPANDED(1)

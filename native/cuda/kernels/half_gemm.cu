@@ -1,7 +1,7 @@
-// The product with many tokens: y = W x + B t + bias, of rows that decode_rows.cu made halves, on the tensor cores. A block
-// takes a tile of rows and tokens, in steps of 64 columns, of which some are on their way to shared memory while one is
-// multiplied. Row scales, the tokens' scales and the low-rank term come in single precision at the end. What a half
-// loses of a weight, 2^-11 of it, is what the result loses.
+// The product with many tokens: y = W x + B t + bias, of rows that decode_rows.cu made halves, on the tensor cores. A
+// block takes a tile of rows and tokens, in steps of 64 columns, of which some are on their way to shared memory while
+// one is multiplied. Row scales, the tokens' scales and the low-rank term come in single precision at the end. What a
+// half loses of a weight, 2^-11 of it, is what the result loses.
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/async_copy.cuh"
 #include "cuda/kernels/tensor_core.cuh"
@@ -31,14 +31,14 @@ struct Tile {
   }
 };
 
-// A step's columns of one row or token are eight chunks of 16 bytes; chunk c of row r stands at c ^ r, modulo eight, so that
-// the same chunk of eight rows lies in different banks.
+// A step's columns of one row or token are eight chunks of 16 bytes; chunk c of row r stands at c ^ r, modulo eight, so
+// that the same chunk of eight rows lies in different banks.
 __device__ __forceinline__ uint32_t chunk_place(uint32_t row, uint32_t chunk) {
   return row * kHalfGemmStep + (chunk ^ (row % kChunks)) * kChunk;
 }
 
-// A thread's share in the copies of a tile's rows, or tokens: the same chunk of every step, of Count rows that lie a stride
-// apart. What can be reckoned once is, as copies are many and the tensor cores fast.
+// A thread's share in the copies of a tile's rows, or tokens: the same chunk of every step, of Count rows that lie a
+// stride apart. What can be reckoned once is, as copies are many and the tensor cores fast.
 template <int Side, int Threads>
 class Copier {
  public:
@@ -140,7 +140,8 @@ __device__ __forceinline__ void add_slices(float* shared, float (&sums)[Tile::hi
   if (Tile::slice() > 0) {
 #pragma unroll
     for (uint32_t i = 0; i < count; ++i) {
-      own[((Tile::slice() - 1) * count + i) * Tile::slice_threads] = sums[i / 4 / Tile::wide][i / 4 % Tile::wide][i % 4];
+      own[((Tile::slice() - 1) * count + i) * Tile::slice_threads] =
+          sums[i / 4 / Tile::wide][i / 4 % Tile::wide][i % 4];
     }
   }
   __syncthreads();
@@ -253,7 +254,8 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
 
 using SmallTile = Tile<kSmallTile.side, kSmallTile.side, 32, 32, 4, kSmallTile.stages>;
 using LargeTile = Tile<kLargeTile.side, kLargeTile.side, 64, 32, 1, kLargeTile.stages>;
-static_assert(SmallTile::threads == kSmallTile.threads && LargeTile::threads == kLargeTile.threads, "as they are launched");
+static_assert(SmallTile::threads == kSmallTile.threads && LargeTile::threads == kLargeTile.threads,
+              "as they are launched");
 
 extern "C" __global__ void __launch_bounds__(SmallTile::threads, 1) half_gemm_small(HalfGemmParameters p) {
   half_gemm<SmallTile>(p);

@@ -1,23 +1,18 @@
 #include "cuda/linear/pvq_product.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "core/error.h"
 #include "core/matrix/factor_matrix.h"
 #include "cpu/pvq_decode/dispatch.h"
-#include "cuda/expanded_codes.h"
 #include "cuda/launch_kernel.h"
-#include "cuda/layout.h"
-#include "cuda/pair_codes.h"
 
 namespace pyramidion::cuda {
 namespace {
 
-// Tokens that one launch of decode_gemv or pair_gemv takes, and those whose inputs and outputs are on the way at a
-// time.
-constexpr size_t kGemvTokens = 8, kPassTokens = 512;
+// Tokens whose inputs and outputs are on the way at a time.
+constexpr size_t kPassTokens = 512;
 
 // Up to so many tokens of int8 inputs, a product of pair codes or expanded codes for every eight of them is faster than
 // making halves of the rows (docs/gpu.md).
@@ -37,28 +32,9 @@ size_t padded(size_t columns) { return (columns + 15) / 16 * 16; }
 // Behind the last token that many more can be read.
 constexpr size_t kReadAhead = 16;
 
-std::string suffix(InputFormat format) {
-  switch (format) {
-    case InputFormat::f32:
-      return "_f32";
-    case InputFormat::f16:
-      return "_f16";
-    case InputFormat::i8:
-      return "_i8";
-    default:
-      return "_i8_f16";
-  }
-}
-
-std::string code_name(const CodeTables& tables) {
-  return "_d" + std::to_string(tables.dimension) + (tables.bits <= 32 ? "_w32" : "_w64");
-}
-
 void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes, const Context& context) {
   const PvqLayout& layout = *parts.layout;
-  for (const PvqCode& code : layout.codes) {
-    if (!can_expand(code)) check_kernels(code);
-  }
+  for (const PvqCode& code : layout.codes) check_multiplied(code);
   const size_t most = (context.device().shared_bytes - kRotateStaticBytes) / sizeof(float);
   if (layout.columns > most) {
     throw Error("UNSUPPORTED_FORMAT", "rows on the device may have " + std::to_string(most) + " columns, got " +
@@ -86,8 +62,6 @@ size_t band_rows(size_t rows, size_t columns) {
 
 }  // namespace
 
-size_t bytes_of(InputFormat format) { return format == InputFormat::f32 ? 4 : format == InputFormat::i8 ? 1 : 2; }
-
 PvqProduct::PvqProduct(const PvqProductParts& parts)
     : context_(Context::shared()), rows_(parts.rows), columns_(parts.layout->columns), int8_(parts.int8) {
   // The copy is checked and used, not the original, which another thread may be able to change.
@@ -101,14 +75,14 @@ PvqProduct::PvqProduct(const PvqProductParts& parts)
   if (parts.bias != nullptr) bias_ = upload(stream, parts.bias, rows_);
   add_inputs(stream, parts);
   const uint8_t* segment = codes.data();
+  bool fast = true;
   for (const PvqCode& code : parts.layout->codes) {
-    add_segment(stream, code, segment, parts.layout->row_bytes, parts.expanded);
+    segments_.push_back(std::make_unique<SegmentCodes>(context_, stream, code, segment, parts.layout->row_bytes, rows_,
+                                                       row_scale_, SegmentCodes::Wish{int8_, parts.expanded}));
     segment += code.bytes;
+    fast &= segments_.back()->fast();
   }
   stream.synchronize();
-  const bool fast = std::all_of(segments_.begin(), segments_.end(), [](const Segment& each) {
-    return each.pairs.words != nullptr || each.expanded.pulses != nullptr;
-  });
   gemv_tokens_ = int8_ && fast ? kInt8Tokens : kGemvTokens;
 }
 
@@ -128,8 +102,12 @@ void PvqProduct::add_inputs(Stream& stream, const PvqProductParts& parts) {
     inputs_.scaled_signs = upload(stream, rotation->scaled_signs().data(), columns_);
     const std::vector<float>& matrix = rotation->matrix();
     if (!matrix.empty()) {
-      mix_ = {nullptr,       std::exchange(inputs_.scaled_signs, nullptr), upload(stream, matrix.data(), matrix.size()),
-              nullptr,       inputs_.width,                                static_cast<uint32_t>(rotation->order()),
+      mix_ = {nullptr,
+              std::exchange(inputs_.scaled_signs, nullptr),
+              upload(stream, matrix.data(), matrix.size()),
+              nullptr,
+              inputs_.width,
+              static_cast<uint32_t>(rotation->order()),
               inputs_.block_log2};
     }
   }
@@ -142,59 +120,15 @@ void PvqProduct::add_inputs(Stream& stream, const PvqProductParts& parts) {
   up_.scales = upload(stream, parts.b.scales, rows_ * FactorMatrix::blocks(rank));
 }
 
-void PvqProduct::add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes,
-                             bool expanded) {
-  Segment segment{};
-  segment.first_column = segments_.empty() ? 0 : segments_.back().first_column + segments_.back().columns;
-  segment.columns = static_cast<uint32_t>(code.columns);
-  const bool pairs = int8_ && has_kernels(code) && has_pair_codes(code);
-  if (!has_kernels(code) || (expanded && !pairs && can_expand(code))) {
-    add_expanded(stream, code, codes, row_bytes, segment);
-    return;
-  }
-  const DeviceTables tables = device_tables(code);
-  const std::vector<uint32_t> quads = row_quads(code, codes, row_bytes, rows_);
-  SegmentWeights& weights = segment.weights;
-  weights.tables =
-      tables_at(tables.tables, reinterpret_cast<uint64_t>(upload(stream, tables.words.data(), tables.words.size())));
-  weights.codes = upload(stream, quads.data(), quads.size());
-  weights.row_scale = row_scale_;
-  weights.rows = static_cast<uint32_t>(rows_);
-  weights.columns = segment.columns;
-  weights.groups = static_cast<uint32_t>(code.groups);
-  weights.quad_words = quad_words(code.groups, code.bits);
-  if (pairs) {
-    const PairLayout layout = pair_layout(code);
-    const std::vector<uint32_t> words = pair_quads(code, layout, codes, row_bytes, rows_);
-    segment.pairs = pair_codes(code, layout, upload(stream, words.data(), words.size()),
-                               upload(stream, layout.table.data(), layout.table.size()));
-    stream.synchronize();
-  }
-  segments_.push_back(segment);
-  // Only then has the device taken what is about to go.
-  stream.synchronize();
-}
-
-void PvqProduct::add_expanded(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes,
-                              Segment& segment) {
-  const ExpandedRowsOnHost rows = expand_rows(code, codes, row_bytes, rows_);
-  segment.gains_of_chunk = static_cast<unsigned>(gains_of_chunk(code));
-  segment.expanded = {upload(stream, rows.pulses.data(), rows.pulses.size()),
-                      upload(stream, rows.gains.data(), rows.gains.size()), segment.columns,
-                      static_cast<uint32_t>(rows.pulses.size() / rows_ / kExpandedChunk)};
-  segments_.push_back(segment);
-  stream.synchronize();
-}
-
 size_t PvqProduct::bytes() const {
   size_t total = 0;
   for (const DeviceBuffer& buffer : memory_) total += buffer.bytes();
+  for (const auto& segment : segments_) total += segment->bytes();
   return total;
 }
 
 bool PvqProduct::expanded() const {
-  return std::any_of(segments_.begin(), segments_.end(),
-                     [](const Segment& each) { return each.expanded.pulses != nullptr; });
+  return std::any_of(segments_.begin(), segments_.end(), [](const auto& each) { return each->expanded(); });
 }
 
 InputFormat PvqProduct::input_format(size_t tokens) const {
@@ -205,8 +139,8 @@ InputFormat PvqProduct::input_format(size_t tokens) const {
 size_t PvqProduct::scratch_bytes(size_t tokens) const {
   size_t most = 0;
   if (tokens <= gemv_tokens_) return most;
-  for (const Segment& segment : segments_) {
-    most = std::max(most, 2 * band_rows(rows_, segment.columns) * half_stride(segment.columns));
+  for (const auto& segment : segments_) {
+    most = std::max(most, 2 * band_rows(rows_, segment->columns()) * half_stride(segment->columns()));
   }
   return most;
 }
@@ -263,14 +197,15 @@ void PvqProduct::enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const 
 void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* projected, size_t tokens, float* y,
                          const DeviceBuffer& scratch) const {
   const InputFormat format = input_format(tokens);
-  for (const Segment& segment : segments_) {
+  size_t first_column = 0;
+  for (const auto& segment : segments_) {
     GemvOutputs outputs{};
     outputs.row_scale = row_scale_;
     outputs.rows = static_cast<uint32_t>(rows_);
     outputs.x = x;
-    outputs.x.values = static_cast<const char*>(x.values) + segment.first_column * bytes_of(format);
+    outputs.x.values = static_cast<const char*>(x.values) + first_column * bytes_of(format);
     // Once a row, whatever the number of segments.
-    if (segment.first_column == 0) {
+    if (first_column == 0) {
       outputs.up = up_;
       outputs.up.projected = projected;
       outputs.bias = bias_;
@@ -278,25 +213,26 @@ void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* proj
     outputs.y = y;
     outputs.tokens = static_cast<uint32_t>(tokens);
     outputs.y_stride = static_cast<uint32_t>(rows_);
-    outputs.accumulate = segment.first_column > 0;
+    outputs.accumulate = first_column > 0;
     if (tokens > gemv_tokens_) {
-      enqueue_bands(stream, segment, outputs, scratch);
+      enqueue_halves(stream, *segment, outputs, scratch);
     } else {
-      enqueue_gemv(stream, segment, outputs, format);
+      enqueue_gemv(stream, *segment, outputs, format);
     }
+    first_column += segment->columns();
   }
 }
 
 // Band after band: rows as halves, then their product.
-void PvqProduct::enqueue_bands(Stream& stream, const Segment& segment, const GemvOutputs& all,
-                               const DeviceBuffer& scratch) const {
-  const size_t band = band_rows(rows_, segment.columns);
+void PvqProduct::enqueue_halves(Stream& stream, const SegmentCodes& segment, const GemvOutputs& all,
+                                const DeviceBuffer& scratch) const {
+  const size_t columns = segment.columns(), stride = half_stride(columns), band = band_rows(rows_, columns);
   const bool large = all.tokens >= kLargeTileTokens;
   for (size_t first = 0; first < rows_; first += band) {
     const size_t rows = std::min(band, rows_ - first);
-    enqueue_halves(stream, segment, first, rows, scratch);
-    HalfGemmParameters product{scratch.as<const void>(), static_cast<uint32_t>(half_stride(segment.columns)),
-                               segment.columns, all};
+    segment.make_halves(stream, first, rows, stride, scratch.as<void>());
+    HalfGemmParameters product{scratch.as<const void>(), static_cast<uint32_t>(stride), static_cast<uint32_t>(columns),
+                               all};
     GemvOutputs& outputs = product.outputs;
     outputs.rows = static_cast<uint32_t>(rows);
     outputs.row_scale += first;
@@ -311,24 +247,8 @@ void PvqProduct::enqueue_bands(Stream& stream, const Segment& segment, const Gem
   }
 }
 
-void PvqProduct::enqueue_halves(Stream& stream, const Segment& segment, size_t first_row, size_t rows,
-                                const DeviceBuffer& out) const {
-  const auto first = static_cast<uint32_t>(first_row), count = static_cast<uint32_t>(rows),
-             stride = static_cast<uint32_t>(half_stride(segment.columns));
-  if (segment.expanded.pulses != nullptr) {
-    launch(context_, stream, "expanded_codes", "expanded_rows_g" + std::to_string(segment.gains_of_chunk),
-           expanded_rows_shape(count, segment.expanded.chunks),
-           ExpandedRowsParameters{segment.expanded, out.as<void>(), first, stride});
-  } else {
-    launch(context_, stream, "decode_rows", "decode_rows" + code_name(segment.weights.tables),
-           decode_shape(count, segment.weights.groups),
-           DecodeParameters{segment.weights, out.as<void>(), first, count, stride});
-  }
-}
-
-void PvqProduct::enqueue_gemv(Stream& stream, const Segment& segment, const GemvOutputs& all,
+void PvqProduct::enqueue_gemv(Stream& stream, const SegmentCodes& segment, const GemvOutputs& all,
                               InputFormat format) const {
-  const bool pairs = segment.pairs.words != nullptr;
   for (size_t t = 0; t < all.tokens; t += kGemvTokens) {
     GemvOutputs p = all;
     p.x.values = static_cast<const char*>(all.x.values) + t * all.x.stride * bytes_of(format);
@@ -336,19 +256,7 @@ void PvqProduct::enqueue_gemv(Stream& stream, const Segment& segment, const Gemv
     if (all.up.rank > 0) p.up.projected += t * all.up.rank;
     p.y += t * rows_;
     p.tokens = static_cast<uint32_t>(std::min(kGemvTokens, all.tokens - t));
-    const char* count = p.tokens == 1 ? "_t1" : "_t8";
-    if (pairs) {
-      launch(context_, stream, "pair_gemv", std::string("pair_gemv_i8") + count, pair_gemv_shape(segment.pairs, p.rows),
-             PairGemvParameters{segment.pairs, p});
-    } else if (segment.expanded.pulses != nullptr) {
-      launch(context_, stream, "expanded_codes",
-             "expanded_gemv_g" + std::to_string(segment.gains_of_chunk) + suffix(format) + count, gemv_shape(p.rows),
-             ExpandedGemvParameters{segment.expanded, p});
-    } else {
-      launch(context_, stream, "decode_gemv",
-             "decode_gemv" + code_name(segment.weights.tables) + suffix(format) + count, gemv_shape(p.rows),
-             GemvParameters{segment.weights, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate});
-    }
+    segment.multiply(stream, p, format);
   }
 }
 

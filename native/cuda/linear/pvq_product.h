@@ -1,13 +1,12 @@
 // The product of PVQ rows on a GPU: codes, scales, tables, bias, rotation and low-rank factors lie in its memory,
 // inputs and outputs are copied on a stream of the call's own. Which kernel multiplies depends on the number of tokens:
 //
-// - few, inputs rounded to int8, a code that has pair codes: pair_gemv, eight tokens a launch;
-// - few otherwise: decode_gemv, eight tokens a launch;
-// - many: decode_gemm, on the tensor cores, inputs int8 or halves.
+// - few: pair_gemv, expanded_gemv or decode_gemv, whatever form the codes have, eight tokens a launch;
+// - many: rows become halves, which half_gemm multiplies on the tensor cores.
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <vector>
 
 #include "core/linear/device_product.h"
@@ -17,6 +16,7 @@
 #include "cuda/driver/stream.h"
 #include "cuda/launch.h"
 #include "cuda/linear/lane.h"
+#include "cuda/linear/segment_codes.h"
 
 namespace pyramidion::cuda {
 
@@ -47,10 +47,6 @@ struct PvqProductParts {
   bool expanded = false;
 };
 
-// How rotate_inputs leaves the inputs of a product.
-enum class InputFormat { f32, f16, i8, i8_f16 };
-size_t bytes_of(InputFormat format);
-
 class PvqProduct : public DeviceProduct {
  public:
   // Uploads. Throws UNSUPPORTED_FORMAT for codes that no kernel knows and rows too long for one, INVALID_ARGUMENT for
@@ -75,27 +71,13 @@ class PvqProduct : public DeviceProduct {
                const DeviceBuffer& scratch) const;
 
  private:
-  struct Segment {
-    uint32_t first_column, columns;
-    // Stored codes, as row quads; codes is null where they are expanded.
-    SegmentWeights weights;
-    // Of int8 products whose code has them: pairs.words is null otherwise.
-    PairCodes pairs;
-    ExpandedCodes expanded;
-    unsigned gains_of_chunk;
-  };
-
   template <class T>
   const T* upload(Stream& stream, const T* data, size_t count);
   void add_inputs(Stream& stream, const PvqProductParts& parts);
-  void add_segment(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, bool expanded);
-  void add_expanded(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, Segment& segment);
   void enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const;
-  void enqueue_bands(Stream& stream, const Segment& segment, const GemvOutputs& outputs,
-                     const DeviceBuffer& scratch) const;
-  void enqueue_halves(Stream& stream, const Segment& segment, size_t first_row, size_t rows,
-                      const DeviceBuffer& out) const;
-  void enqueue_gemv(Stream& stream, const Segment& segment, const GemvOutputs& outputs, InputFormat format) const;
+  void enqueue_halves(Stream& stream, const SegmentCodes& segment, const GemvOutputs& outputs,
+                      const DeviceBuffer& scratch) const;
+  void enqueue_gemv(Stream& stream, const SegmentCodes& segment, const GemvOutputs& outputs, InputFormat format) const;
 
   const Context& context_;
   size_t rows_, columns_;
@@ -107,7 +89,7 @@ class PvqProduct : public DeviceProduct {
   MixParameters mix_{};
   RotateParameters inputs_{};
   LowRankUp up_{};
-  std::vector<Segment> segments_;
+  std::vector<std::unique_ptr<SegmentCodes>> segments_;
   // More tokens take the tensor cores.
   size_t gemv_tokens_ = 0;
 };

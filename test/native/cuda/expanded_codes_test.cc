@@ -60,7 +60,8 @@ using Rows = void (*)(cuda::ExpandedRowsParameters);
 
 template <class Value>
 Gemv gemv_of(size_t gains, uint32_t tokens) {
-#define KERNELS_OF_GAINS(GAINS, NAME) {cuda::expanded_gemv_g##GAINS##_##NAME##_t1, cuda::expanded_gemv_g##GAINS##_##NAME##_t8}
+#define KERNELS_OF_GAINS(GAINS, NAME) \
+  { cuda::expanded_gemv_g##GAINS##_##NAME##_t1, cuda::expanded_gemv_g##GAINS##_##NAME##_t8 }
   static const Gemv f32[3][2] = {KERNELS_OF_GAINS(1, f32), KERNELS_OF_GAINS(2, f32), KERNELS_OF_GAINS(4, f32)};
   static const Gemv i8[3][2] = {KERNELS_OF_GAINS(1, i8), KERNELS_OF_GAINS(2, i8), KERNELS_OF_GAINS(4, i8)};
   return (sizeof(Value) == 4 ? f32 : i8)[gains / 2][tokens == 1 ? 0 : 1];
@@ -77,10 +78,9 @@ void check_product(const StoredMatrix& matrix, uint32_t tokens, uint32_t rank, b
   const auto rows = static_cast<uint32_t>(matrix.rows), y_stride = rows + 1;
   const std::vector<float> before = random.gaussians(tokens * y_stride);
   DeviceArray<float> y(before);
-  const cuda::ExpandedGemvParameters parameters{
-      expanded.device(),
-      {row_scale.data(), rows, inputs.device(), factor.device(), device_bias.data(), y.data(), tokens, y_stride,
-       accumulate ? 1u : 0u}};
+  const cuda::ExpandedGemvParameters parameters{expanded.device(),
+                                                {row_scale.data(), rows, inputs.device(), factor.device(),
+                                                 device_bias.data(), y.data(), tokens, y_stride, accumulate ? 1u : 0u}};
   const cuda::Shape shape = cuda::gemv_shape(rows);
   simt::run(gemv_of<Value>(cuda::gains_of_chunk(expanded.code), tokens), dim3(shape.grid_x), dim3(shape.threads),
             shape.dynamic_shared, parameters);
@@ -132,8 +132,8 @@ TEST_CASE("cuda expanded_codes: rows as halves are the codes' values without the
                                                     static_cast<uint32_t>(stride)};
       const Rows kernels[] = {cuda::expanded_rows_g1, cuda::expanded_rows_g2, cuda::expanded_rows_g4};
       const cuda::Shape shape = cuda::expanded_rows_shape(rows, parameters.codes.chunks);
-      simt::run(kernels[cuda::gains_of_chunk(expanded.code) / 2], dim3(shape.grid_x, shape.grid_y),
-                dim3(shape.threads), shape.dynamic_shared, parameters);
+      simt::run(kernels[cuda::gains_of_chunk(expanded.code) / 2], dim3(shape.grid_x, shape.grid_y), dim3(shape.threads),
+                shape.dynamic_shared, parameters);
       const std::vector<uint16_t> halves = out.values();
       for (size_t row = 0; row < rows; ++row) {
         const double scale = half_to_float(matrix.row_scale[first_row + row]);

@@ -57,8 +57,8 @@ void check_product(uint32_t rows, uint32_t columns, uint32_t tokens, uint32_t ra
       {device_scale.data(), rows, inputs.device(), factor.device(), with_bias ? device_bias.data() : nullptr, y.data(),
        tokens, y_stride, accumulate ? 1u : 0u}};
   const cuda::Shape shape = cuda::half_gemm_shape(rows, tokens, tile);
-  simt::run(large ? cuda::half_gemm_large : cuda::half_gemm_small,
-            dim3(shape.grid_x, shape.grid_y), dim3(shape.threads), shape.dynamic_shared, parameters);
+  simt::run(large ? cuda::half_gemm_large : cuda::half_gemm_small, dim3(shape.grid_x, shape.grid_y),
+            dim3(shape.threads), shape.dynamic_shared, parameters);
   const std::vector<float> result = y.values();
   for (uint32_t t = 0; t < tokens; ++t) {
     for (uint32_t row = 0; row < rows; ++row) {
@@ -78,15 +78,14 @@ void check_products(bool large, uint64_t seed) {
   const unsigned side = large ? cuda::kLargeTile.side : cuda::kSmallTile.side;
   for (uint32_t columns : cases<uint32_t>({75, 7, 64, 260, 333})) {
     const auto rows = static_cast<uint32_t>(1 + random.below(side + 20));
-    const auto tokens = static_cast<uint32_t>(1 + random.below(side + 20)), rank = static_cast<uint32_t>(random.below(40));
+    const auto tokens = static_cast<uint32_t>(1 + random.below(side + 20)),
+               rank = static_cast<uint32_t>(random.below(40));
     check_product(rows, columns, tokens, rank, large, random);
   }
 }
 
 }  // namespace
 
-TEST_CASE("cuda half_gemm: products in small tiles are those of the halves") {
-  check_products(false, 61);
-}
+TEST_CASE("cuda half_gemm: products in small tiles are those of the halves") { check_products(false, 61); }
 
 TEST_CASE("cuda half_gemm: products in large tiles") { check_products(true, 62); }
