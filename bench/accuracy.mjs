@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { accuracyDocument } from './accuracy/document.mjs'
 import { ablationRates, ablations, methods, rates } from './accuracy/methods.mjs'
+import { pilot } from './accuracy/pilot.mjs'
 import { contentHash, keyOf, Results } from './accuracy/results.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -82,6 +83,10 @@ function* wantedCells() {
       for (const bits of asked?.filter(each => ablationRates.includes(each)) ?? ablationRates) {
         yield { subject, method, bits }
       }
+    }
+    if (!pilot.model.test(subject.name)) continue
+    for (const row of pilot.rows.filter(wanted)) {
+      if (asked?.includes(row.bits) ?? true) yield { subject, method: row, bits: row.bits }
     }
   }
 }
