@@ -122,10 +122,10 @@ class Bench {
         // Pair codes are used either way.
         if (int8 && expanded && has_pair_codes(layer.layout.codes.front())) continue;
         std::vector<std::unique_ptr<PvqProduct>> copies;
-        copies.push_back(layer.upload(int8, expanded));
+        copies.push_back(layer.upload(int8, expanded, pool_));
         copies.resize(1 + working_set_ / copies.front()->bytes());
         pool_.parallel_for(copies.size() - 1, 1, [&, int8 = int8, expanded = expanded](size_t begin, size_t) {
-          copies[1 + begin] = layer.upload(int8, expanded);
+          copies[1 + begin] = layer.upload(int8, expanded, pool_);
         });
         for (size_t tokens : kTokens) right &= run(layer, copies, code, tokens);
       }

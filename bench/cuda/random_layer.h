@@ -37,7 +37,7 @@ struct RandomLayer {
     }
   }
 
-  std::unique_ptr<pyramidion::cuda::PvqProduct> upload(bool int8, bool expanded) const {
+  std::unique_ptr<pyramidion::cuda::PvqProduct> upload(bool int8, bool expanded, pyramidion::ThreadPool& pool) const {
     pyramidion::cuda::PvqProductParts parts{};
     parts.rows = rows;
     parts.layout = &layout;
@@ -46,7 +46,7 @@ struct RandomLayer {
     parts.rotation = &rotation;
     parts.int8 = int8;
     parts.expanded = expanded;
-    return std::make_unique<pyramidion::cuda::PvqProduct>(parts);
+    return std::make_unique<pyramidion::cuda::PvqProduct>(parts, pool);
   }
 
  private:

@@ -2,6 +2,7 @@
 #include "addon/device_product.h"
 
 #include "addon/background_release.h"
+#include "addon/environment.h"
 #include "addon/job.h"
 #include "addon/pvq.h"
 #include "addon/register.h"
@@ -73,7 +74,7 @@ Operation cuda_product(Call& call) {
   const auto upload = parse_upload(call.argument(0, "parts"));
   const auto product = std::make_shared<Held>();
   Operation operation;
-  operation.work = [=] { *product = Held(new cuda::PvqProduct(upload->parts), release); };
+  operation.work = [=] { *product = Held(new cuda::PvqProduct(upload->parts, shared_pool()), release); };
   operation.result = [=](Napi::Env env) -> Napi::Value {
     auto external = Napi::External<Held>::New(env, new Held(*product), [](Napi::Env, Held* held) { delete held; });
     external.TypeTag(&kDeviceProductTag);

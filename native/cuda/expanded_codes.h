@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/launch.h"
 
@@ -25,6 +26,7 @@ struct ExpandedRowsOnHost {
 
 // codes: the segment's bytes of the first row, valid ones, each row row_bytes after the one before, pvq_read_ahead
 // bytes readable behind the last. code: can_expand().
-ExpandedRowsOnHost expand_rows(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows);
+ExpandedRowsOnHost expand_rows(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+                               ThreadPool& pool);
 
 }  // namespace pyramidion::cuda

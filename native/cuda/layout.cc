@@ -100,14 +100,18 @@ CodeTables tables_at(const CodeTables& tables, uint64_t base) {
   return result;
 }
 
-std::vector<uint32_t> row_quads(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows) {
+std::vector<uint32_t> row_quads(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+                                ThreadPool& pool) {
   const size_t words = quad_words(code.groups, code.bits);
-  std::vector<uint32_t> result((rows + 3) / 4 * words * 4, 0), stream(words);
-  for (size_t row = 0; row < rows; ++row) {
-    std::memcpy(stream.data(), codes + row * row_bytes, code.bytes);
-    uint32_t* quad = result.data() + row / 4 * words * 4 + row % 4;
-    for (size_t word = 0; word < words; ++word) quad[word * 4] = stream[word];
-  }
+  std::vector<uint32_t> result((rows + 3) / 4 * words * 4, 0);
+  pool.parallel_for(rows, kRewriteRows, [&](size_t begin, size_t end) {
+    std::vector<uint32_t> stream(words);
+    for (size_t row = begin; row < end; ++row) {
+      std::memcpy(stream.data(), codes + row * row_bytes, code.bytes);
+      uint32_t* quad = result.data() + row / 4 * words * 4 + row % 4;
+      for (size_t word = 0; word < words; ++word) quad[word * 4] = stream[word];
+    }
+  });
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/launch.h"
 
@@ -28,6 +29,10 @@ CodeTables tables_at(const CodeTables& tables, uint64_t base);
 
 // Rows [first_row, first_row + rows) of a segment as row quads: quads(rows) x quad_words x 4 words; rows beyond the
 // last are zeros. codes: the segment's bytes of row first_row, each row row_bytes after the one before.
-std::vector<uint32_t> row_quads(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows);
+std::vector<uint32_t> row_quads(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+                                ThreadPool& pool);
+
+// Rows that a thread rewrites for the device at a time.
+constexpr size_t kRewriteRows = 64;
 
 }  // namespace pyramidion::cuda

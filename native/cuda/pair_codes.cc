@@ -5,6 +5,7 @@
 
 #include "core/matrix/half.h"
 #include "core/pvq/bit_stream.h"
+#include "cuda/layout.h"
 
 namespace pyramidion::cuda {
 namespace {
@@ -91,22 +92,25 @@ bool has_pair_codes(const PvqCode& code) {
 }
 
 std::vector<uint32_t> pair_quads(const PvqCode& code, const PairLayout& layout, const uint8_t* codes, size_t row_bytes,
-                                 size_t rows) {
+                                 size_t rows, ThreadPool& pool) {
   const CompositionNumbers compositions(code.pulses);
   const size_t words = quad_words(code.groups, layout.bits());
-  std::vector<uint32_t> result((rows + 3) / 4 * words * 4, 0), stream(words);
-  std::vector<uint64_t> row_codes(code.groups);
-  for (size_t row = 0; row < rows; ++row) {
-    unpack_codes(codes + row * row_bytes, code.groups, code.bits, row_codes.data());
-    for (uint64_t& value : row_codes) {
-      int16_t point[8];
-      code.points->point_of(value % code.count(), point);
-      value = pair_code(layout, compositions, point, value / code.count());
+  std::vector<uint32_t> result((rows + 3) / 4 * words * 4, 0);
+  pool.parallel_for(rows, kRewriteRows, [&](size_t begin, size_t end) {
+    std::vector<uint32_t> stream(words);
+    std::vector<uint64_t> row_codes(code.groups);
+    for (size_t row = begin; row < end; ++row) {
+      unpack_codes(codes + row * row_bytes, code.groups, code.bits, row_codes.data());
+      for (uint64_t& value : row_codes) {
+        int16_t point[8];
+        code.points->point_of(value % code.count(), point);
+        value = pair_code(layout, compositions, point, value / code.count());
+      }
+      pack_codes(row_codes.data(), row_codes.size(), layout.bits(), reinterpret_cast<uint8_t*>(stream.data()));
+      uint32_t* quad = result.data() + row / 4 * words * 4 + row % 4;
+      for (size_t word = 0; word < words; ++word) quad[word * 4] = stream[word];
     }
-    pack_codes(row_codes.data(), row_codes.size(), layout.bits(), reinterpret_cast<uint8_t*>(stream.data()));
-    uint32_t* quad = result.data() + row / 4 * words * 4 + row % 4;
-    for (size_t word = 0; word < words; ++word) quad[word * 4] = stream[word];
-  }
+  });
   return result;
 }
 

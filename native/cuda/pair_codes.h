@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/launch.h"
 
@@ -37,7 +38,7 @@ PairLayout pair_layout(const PvqCode& code);
 
 // As row_quads() of layout.h, in pair codes: quads(rows) x quad_words(groups, layout.bits()) x 4 words.
 std::vector<uint32_t> pair_quads(const PvqCode& code, const PairLayout& layout, const uint8_t* codes, size_t row_bytes,
-                                 size_t rows);
+                                 size_t rows, ThreadPool& pool);
 
 // What kernels take, for words and table on the device.
 PairCodes pair_codes(const PvqCode& code, const PairLayout& layout, const uint32_t* words, const uint32_t* table);

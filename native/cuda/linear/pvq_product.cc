@@ -62,7 +62,7 @@ size_t band_rows(size_t rows, size_t columns) {
 
 }  // namespace
 
-PvqProduct::PvqProduct(const PvqProductParts& parts)
+PvqProduct::PvqProduct(const PvqProductParts& parts, ThreadPool& pool)
     : context_(Context::shared()), rows_(parts.rows), columns_(parts.layout->columns), int8_(parts.int8) {
   // The copy is checked and used, not the original, which another thread may be able to change.
   const size_t code_bytes = rows_ * parts.layout->row_bytes;
@@ -78,7 +78,7 @@ PvqProduct::PvqProduct(const PvqProductParts& parts)
   bool fast = true;
   for (const PvqCode& code : parts.layout->codes) {
     segments_.push_back(std::make_unique<SegmentCodes>(context_, stream, code, segment, parts.layout->row_bytes, rows_,
-                                                       row_scale_, SegmentCodes::Wish{int8_, parts.expanded}));
+                                                       row_scale_, SegmentCodes::Wish{int8_, parts.expanded}, pool));
     segment += code.bytes;
     fast &= segments_.back()->fast();
   }

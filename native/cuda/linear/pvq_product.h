@@ -49,9 +49,10 @@ struct PvqProductParts {
 
 class PvqProduct : public DeviceProduct {
  public:
-  // Uploads. Throws UNSUPPORTED_FORMAT for codes that no kernel knows and rows too long for one, INVALID_ARGUMENT for
-  // codes that stand for nothing, DEVICE_UNAVAILABLE, DEVICE_ERROR, OUT_OF_MEMORY.
-  explicit PvqProduct(const PvqProductParts& parts);
+  // Rewrites codes on the pool's threads and uploads. Throws UNSUPPORTED_FORMAT for codes that no kernel knows and rows
+  // too long for one, INVALID_ARGUMENT for codes that stand for nothing, DEVICE_UNAVAILABLE, DEVICE_ERROR,
+  // OUT_OF_MEMORY.
+  PvqProduct(const PvqProductParts& parts, ThreadPool& pool);
 
   size_t in_features() const override { return columns_; }
   size_t out_features() const override { return rows_; }

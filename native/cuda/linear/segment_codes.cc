@@ -34,26 +34,27 @@ void check_multiplied(const PvqCode& code) {
 }
 
 SegmentCodes::SegmentCodes(const Context& context, Stream& stream, const PvqCode& code, const uint8_t* codes,
-                           size_t row_bytes, size_t rows, const uint16_t* row_scale, Wish wish)
+                           size_t row_bytes, size_t rows, const uint16_t* row_scale, Wish wish, ThreadPool& pool)
     : context_(context), columns_(static_cast<uint32_t>(code.columns)) {
   const bool stored = has_kernels(code), pairs = stored && wish.int8 && has_pair_codes(code);
   if (!stored || (wish.expanded && !pairs && can_expand(code))) {
-    expand(stream, code, codes, row_bytes, rows);
+    expand(stream, code, codes, row_bytes, rows, pool);
     return;
   }
-  store(stream, code, codes, row_bytes, rows);
+  store(stream, code, codes, row_bytes, rows, pool);
   weights_.row_scale = row_scale;
   if (!pairs) return;
   const PairLayout layout = pair_layout(code);
-  const std::vector<uint32_t> words = pair_quads(code, layout, codes, row_bytes, rows);
+  const std::vector<uint32_t> words = pair_quads(code, layout, codes, row_bytes, rows, pool);
   pairs_ = pair_codes(code, layout, upload(stream, words.data(), words.size()),
                       upload(stream, layout.table.data(), layout.table.size()));
   // Only then has the device taken what is about to go.
   stream.synchronize();
 }
 
-void SegmentCodes::expand(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows) {
-  const ExpandedRowsOnHost expanded = expand_rows(code, codes, row_bytes, rows);
+void SegmentCodes::expand(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+                          ThreadPool& pool) {
+  const ExpandedRowsOnHost expanded = expand_rows(code, codes, row_bytes, rows, pool);
   gains_of_chunk_ = gains_of_chunk(code);
   expanded_ = {upload(stream, expanded.pulses.data(), expanded.pulses.size()),
                upload(stream, expanded.gains.data(), expanded.gains.size()), columns_,
@@ -61,9 +62,10 @@ void SegmentCodes::expand(Stream& stream, const PvqCode& code, const uint8_t* co
   stream.synchronize();
 }
 
-void SegmentCodes::store(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows) {
+void SegmentCodes::store(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+                         ThreadPool& pool) {
   const DeviceTables tables = device_tables(code);
-  const std::vector<uint32_t> quads = row_quads(code, codes, row_bytes, rows);
+  const std::vector<uint32_t> quads = row_quads(code, codes, row_bytes, rows, pool);
   weights_.tables =
       tables_at(tables.tables, reinterpret_cast<uint64_t>(upload(stream, tables.words.data(), tables.words.size())));
   weights_.codes = upload(stream, quads.data(), quads.size());
@@ -99,8 +101,7 @@ void SegmentCodes::multiply(Stream& stream, const GemvOutputs& p, InputFormat fo
            ExpandedGemvParameters{expanded_, p});
   } else {
     launch(context_, stream, "decode_gemv", "decode_gemv" + code_name(weights_.tables) + suffix(format) + count,
-           gemv_shape(p.rows),
-           GemvParameters{weights_, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate});
+           gemv_shape(p.rows), GemvParameters{weights_, p.x, p.up, p.bias, p.y, p.tokens, p.y_stride, p.accumulate});
   }
 }
 

@@ -1,10 +1,11 @@
-// The codes of one segment of a layer on the device, in the form that is multiplied there (docs/gpu.md, "How weights lie on the
-// device"), and the launches that read them.
+// The codes of one segment of a layer on the device, in the form that is multiplied there (docs/gpu.md, "How weights
+// lie on the device"), and the launches that read them.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "core/parallel/thread_pool.h"
 #include "core/pvq/pvq_code.h"
 #include "cuda/driver/memory.h"
 #include "cuda/driver/stream.h"
@@ -33,11 +34,11 @@ class SegmentCodes {
     bool expanded;
   };
 
-  // Uploads and waits for it. codes: the segment's bytes of the first row, valid ones, each row row_bytes after the one
-  // before, pvq_read_ahead bytes readable behind the last. code: check_multiplied(). The context must be current, here and
-  // below.
+  // Rewrites the codes, on the pool's threads, uploads and waits for it. codes: the segment's bytes of the first row,
+  // valid ones, each row row_bytes after the one before, pvq_read_ahead bytes readable behind the last. code:
+  // check_multiplied(). The context must be current, here and below.
   SegmentCodes(const Context& context, Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes,
-               size_t rows, const uint16_t* row_scale, Wish wish);
+               size_t rows, const uint16_t* row_scale, Wish wish, ThreadPool& pool);
 
   size_t columns() const { return columns_; }
   size_t bytes() const;
@@ -53,8 +54,10 @@ class SegmentCodes {
  private:
   template <class T>
   const T* upload(Stream& stream, const T* data, size_t count);
-  void expand(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows);
-  void store(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows);
+  void expand(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+              ThreadPool& pool);
+  void store(Stream& stream, const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
+             ThreadPool& pool);
 
   const Context& context_;
   uint32_t columns_;

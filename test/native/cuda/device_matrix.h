@@ -59,7 +59,7 @@ class DeviceMatrix : public StoredMatrix {
       : StoredMatrix(rows, columns, setting, random, cache),
         tables_(pyramidion::cuda::device_tables(layout.codes[0])),
         table_words_(tables_.words),
-        quads_(pyramidion::cuda::row_quads(layout.codes[0], codes.data(), layout.row_bytes, rows)),
+        quads_(pyramidion::cuda::row_quads(layout.codes[0], codes.data(), layout.row_bytes, rows, pool_)),
         device_scale_(row_scale) {}
 
   pyramidion::cuda::SegmentWeights weights() {
@@ -75,6 +75,7 @@ class DeviceMatrix : public StoredMatrix {
   }
 
  private:
+  pyramidion::ThreadPool pool_{1};
   pyramidion::cuda::DeviceTables tables_;
   DeviceArray<uint64_t> table_words_;
   DeviceArray<uint32_t> quads_;

@@ -33,7 +33,8 @@ class ExpandedMatrix {
  public:
   explicit ExpandedMatrix(const StoredMatrix& matrix)
       : code(matrix.layout.codes[0]),
-        rows_(cuda::expand_rows(code, with_read_ahead(matrix.codes).data(), matrix.layout.row_bytes, matrix.rows)),
+        rows_(
+            cuda::expand_rows(code, with_read_ahead(matrix.codes).data(), matrix.layout.row_bytes, matrix.rows, pool_)),
         pulses_(rows_.pulses),
         gains_(rows_.gains) {}
 
@@ -50,6 +51,7 @@ class ExpandedMatrix {
     return codes;
   }
 
+  ThreadPool pool_{1};
   cuda::ExpandedRowsOnHost rows_;
   DeviceArray<int8_t> pulses_;
   DeviceArray<float> gains_;

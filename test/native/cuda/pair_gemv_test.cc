@@ -15,8 +15,9 @@ void check_product(DeviceMatrix& matrix, uint32_t tokens, uint32_t rank, bool ac
   const PvqCode& code = matrix.layout.codes[0];
   REQUIRE(cuda::has_pair_codes(code));
   const cuda::PairLayout layout = cuda::pair_layout(code);
+  ThreadPool pool(1);
   DeviceArray<uint32_t> words(
-      cuda::pair_quads(code, layout, matrix.codes.data(), matrix.layout.row_bytes, matrix.rows));
+      cuda::pair_quads(code, layout, matrix.codes.data(), matrix.layout.row_bytes, matrix.rows, pool));
   DeviceArray<uint32_t> table(layout.table);
   DeviceArray<uint16_t> row_scale(matrix.row_scale);
   LayerInputs<int8_t> inputs(matrix.columns, tokens, random, 0);
