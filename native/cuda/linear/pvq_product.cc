@@ -1,6 +1,7 @@
 #include "cuda/linear/pvq_product.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "core/error.h"
@@ -34,7 +35,16 @@ constexpr size_t kReadAhead = 16;
 
 void check_parts(const PvqProductParts& parts, const std::vector<uint8_t>& codes, const Context& context) {
   const PvqLayout& layout = *parts.layout;
-  for (const PvqCode& code : layout.codes) check_multiplied(code);
+  size_t first_column = 0;
+  for (const PvqCode& code : layout.codes) {
+    check_multiplied(code);
+    // Kernels read inputs eight at a time.
+    if (first_column % 8 != 0) {
+      throw Error("UNSUPPORTED_FORMAT", "no CUDA kernel takes a segment that begins at column " +
+                                            std::to_string(first_column) + ", no multiple of 8");
+    }
+    first_column += code.columns;
+  }
   const size_t most = (context.device().shared_bytes - kRotateStaticBytes) / sizeof(float);
   if (layout.columns > most) {
     throw Error("UNSUPPORTED_FORMAT", "rows on the device may have " + std::to_string(most) + " columns, got " +

@@ -234,6 +234,25 @@ describe('a layer on a device', function () {
     assert.throws(() => device.forward(random(40)), { code: 'DISPOSED' })
   })
 
+  it('is refused for a segment that begins between the eights in which kernels read inputs', async () => {
+    const quantizer = pvq({ dimension: 4, pulses: 6, levels: 4 })
+    const layer = await quantizeLinear(random(48), { outFeatures: 2, inFeatures: 24 }, { quantizer, rotation: 'none' })
+    const { segments, ...rest } = layer.metadata as PvqTensorMetadata
+    const half = { ...segments[0], columns: 12 }
+    const tensors = layer.tensors()
+    const parts = {
+      ...tensors,
+      // Three groups of 12 bits in each half of a row.
+      codes: new Uint8Array(2 * 2 * 5),
+      levels: new Uint8Array([...tensors.levels, ...tensors.levels]),
+    }
+    const metadata = { ...rest, segments: [half, half] }
+    await assert.rejects(QuantizedLinear.fromTensors(metadata, parts, undefined, 'float', { device: 'cuda' }), {
+      code: 'UNSUPPORTED_FORMAT',
+      message: /begins at column 12/,
+    })
+  })
+
   it('is refused for codes without a kernel, and computes on the processor under auto, out loud', async () => {
     const options: QuantizeLinearOptions = { quantizer: pvq({ dimension: 2, pulses: 6, levels: 4 }), rotation: 'none' }
     const weight = random(6 * 32)
