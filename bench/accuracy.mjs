@@ -112,8 +112,9 @@ async function measure({ subject, method, bits }) {
     const output = join(folder, keyOf(own))
     try {
       const calibrationCache = join(root, 'build/accuracy/cache')
+      const referenceCache = join(root, 'build/accuracy/reference')
       const { settings } = method
-      const payload = { source, calibration, text, windows, bits, settings, output, calibrationCache }
+      const payload = { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache }
       const figures = await inProcess(payload)
       results.add(own, { ...figures, ...circumstances() })
     } catch (error) {

@@ -1,11 +1,13 @@
 // One cell, in a process of its own, so that its memory and processor time are its own: quantizes, measures, prints the figures
-// as JSON. Its one argument is JSON: { source, calibration, text, windows, bits, settings, output, calibrationCache }. What a killed run left at
+// as JSON. Its one argument is JSON: { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache }. What a killed run left at
 // `output` is used.
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { evaluate, quantizeModel } from '../../dist/index.js'
 
-const { source, calibration, text, windows, bits, settings, output, calibrationCache } = JSON.parse(process.argv[2])
+const { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache } = JSON.parse(
+  process.argv[2],
+)
 /** Labels of what is measured on the original alone: its time is left out, because only the first cell of a model spends it. */
 const onOriginal = /^(sensitivity|reading)/
 let before = 0
@@ -23,7 +25,8 @@ const quantized = existsSync(output)
       },
     })
 const processorSeconds = seconds() - before
-const measured = await evaluate({ model: output, reference: source, text: readFileSync(text, 'utf8'), windows })
+const scored = readFileSync(text, 'utf8')
+const measured = await evaluate({ model: output, reference: source, text: scored, windows, referenceCache })
 rmSync(output, { recursive: true })
 
 const { linearBitsPerWeight, bitsPerWeight, bytes, peakMemoryBytes } = quantized

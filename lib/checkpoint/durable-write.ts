@@ -51,7 +51,8 @@ export function writeFileDurably(
   })
 }
 
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+/** All of `bytes`, at the end of what was written. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; )
     done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 26))).bytesWritten
 }

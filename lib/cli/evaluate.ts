@@ -22,6 +22,7 @@ import {
 interface Options {
   text: string
   reference?: string
+  referenceCache?: string
   activations?: Activations
   kvCache?: KeyValueFormat
   device: DeviceChoice
@@ -42,6 +43,7 @@ export function evaluateCommand(signal: AbortSignal): Command {
     .argument('<model>', 'quantized folder, Hugging Face folder or GGUF file')
     .requiredOption('-t, --text <file>', 'UTF-8 text to score')
     .option('-r, --reference <model>', 'the model to compare with, usually the unquantized one')
+    .option('--reference-cache <folder>', 'keep what the reference makes of the text there, and use it the next time')
     .option(
       '--activations <format>',
       'round the inputs of linear layers: float, int8, mxint2 to mxint8, pvq:BITS or pvq:D,K,L (default: as the model says)',
@@ -55,9 +57,9 @@ export function evaluateCommand(signal: AbortSignal): Command {
     .option('--json', 'print one JSON object', false)
     .option('--quiet', 'no progress bar', false)
     .action(async (model: string, options: Options) => {
-      const { reference, activations, kvCache, device, window, stride, windows } = options
+      const { reference, referenceCache, activations, kvCache, device, window, stride, windows } = options
       const text = await readText(options.text, '--text')
-      const settings = { reference, text, window, stride, windows, signal }
+      const settings = { reference, referenceCache, text, window, stride, windows, signal }
       const result = await withProgress(options.quiet || options.json, async onProgress => {
         if (device === 'cpu') return evaluate({ model, activations, kvCache, ...settings, onProgress })
         const inputs = activations ?? (await activationsOf(model))

@@ -22,6 +22,11 @@ export interface EvaluateOptions extends WindowOptions, CallOptions {
   /** What `model`'s keys and values are rounded to, as in loadModel; those of a reference given as a path are not rounded. */
   kvCache?: KeyValueFormat
   text: string
+  /**
+   * A folder that keeps what `reference`, given as a path, makes of the text (4 bytes a scored token and unit of its width), and is
+   * made when missing: later evaluations with the same reference, text and windows read it from there, with the same figures.
+   */
+  referenceCache?: string
 }
 
 export interface Evaluation {
@@ -48,7 +53,8 @@ export interface Evaluation {
  * vocabularies differ, NOT_FINITE, ABORTED, and what {@link loadModel} throws.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { model, reference, activations, kvCache, text, window, stride, windows, signal, onProgress } = options
+  const { model, reference, activations, kvCache, text, referenceCache, signal, onProgress } = options
+  const { window, stride, windows } = options
   checkModel('model', model)
   if (reference !== undefined) checkModel('reference', reference)
   if (activations !== undefined) checkActivations(activations)
@@ -64,6 +70,17 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   }
   if (text === '') throw new PyramidionError('EMPTY', 'text must hold something to score')
   checkWindowOptions({ window, stride, windows })
+  if (referenceCache !== undefined) {
+    if (typeof referenceCache !== 'string' || referenceCache === '') {
+      throw new PyramidionError(
+        'INVALID_ARGUMENT',
+        `referenceCache must be a path, got ${JSON.stringify(referenceCache)}`,
+      )
+    }
+    if (typeof reference !== 'string') {
+      throw new PyramidionError('INVALID_ARGUMENT', 'referenceCache needs a reference that is a path')
+    }
+  }
 
   // A loaded model is null in its own thread, and a path in any other.
   const owner = model instanceof Model ? model : reference instanceof Model ? reference : undefined
@@ -77,6 +94,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     window,
     stride,
     windows,
+    referenceCache,
   }
   const job = new URL('./evaluation-job.js', import.meta.url)
   const call = { signal, onProgress }

@@ -1,4 +1,5 @@
 /** The worker's side of evaluate(): runs the windows through one model or two and gathers the statistics of their logits. */
+import { createHash } from 'node:crypto'
 import { openModel } from '../checkpoint/open-model.js'
 import type { Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
@@ -7,8 +8,10 @@ import type { KeyValueCache } from '../model/key-value-cache.js'
 import { Llama, type LoadOptions } from '../model/llama.js'
 import { loadedModel } from '../model/model-service.js'
 import { type KeyValueFormat, type LogitStatistics, native } from '../native.js'
+import { packageVersion } from '../package-version.js'
 import type { JobContext } from '../worker/job.js'
 import type { Evaluation } from './evaluate.js'
+import { openReferenceStates, type ReferenceStates } from './reference-states.js'
 import { distribution, mean } from './summary.js'
 import { planWindows, type WindowOptions, type WindowPlan, windowTokens } from './windows.js'
 
@@ -20,6 +23,8 @@ export interface EvaluationPayload extends WindowOptions {
   activations?: Activations
   kvCache?: KeyValueFormat
   text: string
+  /** Of a reference that is a path. */
+  referenceCache?: string
 }
 
 /** Logits of scored positions that go through the head together, as bytes, for each model. */
@@ -28,6 +33,8 @@ const LOGIT_BYTES = 32 << 20
 interface Subject {
   model: Llama
   tokenizer: Tokenizer
+  /** Of its weights' files; absent of a loaded model. */
+  fingerprint?: string
 }
 
 export async function run(payload: EvaluationPayload, context: JobContext): Promise<Evaluation> {
@@ -47,20 +54,44 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
   const baseline = reference && new Scorer(reference.model, plan, together)
   const scores = new Scores(plan.windows * plan.scored)
   const bos = subject.tokenizer.addsBos ? subject.tokenizer.bosTokenId : undefined
-  for (let index = 0; index < plan.windows; index++) {
-    const tokens = windowTokens(ids, plan, index, bos)
-    model.read(tokens, context)
-    baseline?.read(tokens, context)
-    for (let row = 0; row < plan.scored; row += together) {
-      context.throwIfAborted()
-      const rows = Math.min(together, plan.scored - row)
-      const targets = tokens.subarray(plan.first + 1 + row, plan.first + 1 + row + rows)
-      const logits = model.logits(row, rows)
-      scores.add(native.logitStatistics(logits, baseline?.logits(row, rows), targets, rows, vocabularySize))
+  const states = other && (await referenceStates(payload.referenceCache, other, ids, plan))
+  try {
+    for (let index = 0; index < plan.windows; index++) {
+      const tokens = windowTokens(ids, plan, index, bos)
+      model.read(tokens, context)
+      if (baseline && !(await states?.next(baseline.hidden))) {
+        baseline.read(tokens, context)
+        await states?.keep(baseline.hidden)
+      }
+      for (let row = 0; row < plan.scored; row += together) {
+        context.throwIfAborted()
+        const rows = Math.min(together, plan.scored - row)
+        const targets = tokens.subarray(plan.first + 1 + row, plan.first + 1 + row + rows)
+        const logits = model.logits(row, rows)
+        scores.add(native.logitStatistics(logits, baseline?.logits(row, rows), targets, rows, vocabularySize))
+      }
+      context.progress({ done: index + 1, total: plan.windows, label: 'evaluating' })
     }
-    context.progress({ done: index + 1, total: plan.windows, label: 'evaluating' })
+    await states?.finish()
+  } finally {
+    await states?.close()
   }
   return scores.evaluation((plan.windows * plan.window) / model.seconds)
+}
+
+async function referenceStates(
+  folder: string | undefined,
+  { model, tokenizer, fingerprint }: Subject,
+  ids: Int32Array,
+  plan: WindowPlan,
+): Promise<ReferenceStates | undefined> {
+  if (folder === undefined) return undefined
+  const bos = tokenizer.addsBos ? tokenizer.bosTokenId : undefined
+  const tokens = createHash('sha256').update(ids).digest('hex')
+  // Another instruction set may round differently.
+  const { instructionSets } = native.capabilities()
+  const identity = { packageVersion, fingerprint, tokens, bos, plan, instructionSets }
+  return openReferenceStates(folder, identity, { values: plan.scored * model.config.hiddenSize, windows: plan.windows })
 }
 
 async function open(path: string | null, context: JobContext, options: LoadOptions): Promise<Subject> {
@@ -68,7 +99,7 @@ async function open(path: string | null, context: JobContext, options: LoadOptio
   const source = await openModel(path)
   try {
     const model = await Llama.load(source, { ...options, signal: context.signal })
-    return { tokenizer: await source.tokenizer(), model }
+    return { tokenizer: await source.tokenizer(), model, fingerprint: source.fingerprint }
   } finally {
     await source.close()
   }
@@ -102,7 +133,7 @@ class Scorer {
   readonly #plan: WindowPlan
   readonly #cache: KeyValueCache
   /** Hidden states of the scored positions of the last window. */
-  readonly #hidden: Float32Array
+  readonly hidden: Float32Array
   readonly #logits: Float32Array
 
   /** @param together positions whose logits are asked for at a time, at most. */
@@ -110,7 +141,7 @@ class Scorer {
     this.#model = model
     this.#plan = plan
     this.#cache = model.newCache()
-    this.#hidden = new Float32Array(plan.scored * model.config.hiddenSize)
+    this.hidden = new Float32Array(plan.scored * model.config.hiddenSize)
     this.#logits = new Float32Array(together * model.config.vocabularySize)
   }
 
@@ -124,7 +155,7 @@ class Scorer {
       const to = Math.min(first + scored, pass.start + pass.tokens)
       if (from >= to) continue
       const rows = pass.hidden.subarray((from - pass.start) * hiddenSize, (to - pass.start) * hiddenSize)
-      this.#hidden.set(rows, (from - first) * hiddenSize)
+      this.hidden.set(rows, (from - first) * hiddenSize)
     }
     this.seconds += (performance.now() - started) / 1000
   }
@@ -133,7 +164,7 @@ class Scorer {
   logits(row: number, rows: number): Float32Array {
     const started = performance.now()
     const { hiddenSize, vocabularySize } = this.#model.config
-    const hidden = this.#hidden.subarray(row * hiddenSize, (row + rows) * hiddenSize)
+    const hidden = this.hidden.subarray(row * hiddenSize, (row + rows) * hiddenSize)
     const logits = this.#model.head(hidden, rows, this.#logits.subarray(0, rows * vocabularySize))
     this.seconds += (performance.now() - started) / 1000
     return logits

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { access, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { evaluate } from '../../dist/evaluation/evaluate.js'
+import { type EvaluateOptions, type Evaluation, evaluate } from '../../dist/evaluation/evaluate.js'
 import { loadModel } from '../../dist/model/load-model.js'
 import { longestPause } from '../model/longest-pause.js'
 import { softmax } from '../model/reference-llama.js'
@@ -36,6 +37,66 @@ describe('evaluate', () => {
     await writeFile(join(other, 'config.json'), JSON.stringify({ ...config, rms_norm_eps: 0.3 }))
   })
   after(() => rm(other, { recursive: true }))
+
+  describe('keeps what the reference makes of the text', () => {
+    let folder: string
+    beforeEach(async () => {
+      folder = join(await mkdtemp(join(tmpdir(), 'pyramidion-reference-')), 'made')
+    })
+    afterEach(() => rm(dirname(folder), { recursive: true }))
+    const settings = { window: 24, windows: 3 }
+    const run = (options: Partial<EvaluateOptions> = {}) =>
+      evaluate({ model: other, reference: tales, text, ...settings, referenceCache: folder, ...options })
+    const figures = ({ tokensPerSecond, ...rest }: Evaluation) => rest
+
+    it('and reads it the next time, to the same figures', async () => {
+      const plain = figures(await evaluate({ model: other, reference: tales, text, ...settings }))
+      assert.deepEqual(figures(await run()), plain)
+      const [name, ...others] = await readdir(folder)
+      assert.deepEqual(others, [])
+      const kept = await readFile(join(folder, name))
+      assert.equal(kept.length, 4 * 3 * 11 * 256)
+      assert.deepEqual(figures(await run()), plain)
+      // Were it not read, this would change nothing.
+      await writeFile(join(folder, name), Buffer.alloc(kept.length))
+      assert.notDeepEqual(figures(await run()), plain)
+      // What is cut short is written anew.
+      await writeFile(join(folder, name), kept.subarray(0, 100))
+      assert.deepEqual(figures(await run()), plain)
+      assert.deepEqual(await readFile(join(folder, name)), kept)
+    })
+
+    it('apart for other windows, texts and references', async () => {
+      await run()
+      await run({ windows: 2 })
+      await run({ text: text.slice(1000) })
+      await run({ model: tales, reference: other })
+      assert.equal((await readdir(folder)).length, 4)
+    })
+
+    it('and leaves nothing behind when it is stopped', async () => {
+      const controller = new AbortController()
+      const onProgress = () => controller.abort()
+      await assert.rejects(run({ windows: 40, signal: controller.signal, onProgress }), { code: 'ABORTED' })
+      for (let tries = 0; (await readdir(folder)).length > 0; tries++) {
+        assert.ok(tries < 100, 'an unfinished file stays')
+        await setTimeout(20)
+      }
+    })
+
+    it('only of a reference that is a path', async () => {
+      await using reference = await loadModel(tales)
+      for (const options of [{ reference }, { reference: undefined }, { referenceCache: '' }]) {
+        await assert.rejects(run(options), { code: 'INVALID_ARGUMENT' })
+      }
+    })
+
+    it('or says that it cannot', async () => {
+      const file = join(dirname(folder), 'file')
+      await writeFile(file, '')
+      await assert.rejects(run({ referenceCache: file }), { code: 'WRITE_FAILED' })
+    })
+  })
 
   it('computes what the logits of both models say, in double precision', async () => {
     const settings = { window: 24, stride: 17, windows: 3 }
