@@ -50,7 +50,7 @@ export interface Evaluation {
  * Perplexity and, with a `reference`, KL divergence, in llama.cpp's convention: consecutive windows of 512 tokens over the
  * whole text, the second half of each scored; a beginning-of-text token takes the first place of each window only if the
  * tokenizer asks for one. Throws EMPTY or INVALID_ARGUMENT for a text shorter than a window, INVALID_ARGUMENT when the
- * vocabularies differ, NOT_FINITE, ABORTED, and what {@link loadModel} throws.
+ * vocabularies differ, NOT_FINITE, ABORTED, WRITE_FAILED for a `referenceCache` that cannot be written, and what {@link loadModel} throws.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { model, reference, activations, kvCache, text, referenceCache, signal, onProgress } = options

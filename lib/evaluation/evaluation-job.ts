@@ -1,5 +1,6 @@
 /** The worker's side of evaluate(): runs the windows through one model or two and gathers the statistics of their logits. */
 import { createHash } from 'node:crypto'
+import { resolve } from 'node:path'
 import { openModel } from '../checkpoint/open-model.js'
 import type { Tokenizer } from '../checkpoint/tokenizer.js'
 import { PyramidionError } from '../errors.js'
@@ -33,8 +34,8 @@ const LOGIT_BYTES = 32 << 20
 interface Subject {
   model: Llama
   tokenizer: Tokenizer
-  /** Of its weights' files; absent of a loaded model. */
-  fingerprint?: string
+  /** Tells its weights from others'; absent of a loaded model. */
+  source?: { path: string; fingerprint: string }
 }
 
 export async function run(payload: EvaluationPayload, context: JobContext): Promise<Evaluation> {
@@ -81,16 +82,17 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
 
 async function referenceStates(
   folder: string | undefined,
-  { model, tokenizer, fingerprint }: Subject,
+  { model, tokenizer, source }: Subject,
   ids: Int32Array,
   plan: WindowPlan,
 ): Promise<ReferenceStates | undefined> {
   if (folder === undefined) return undefined
   const bos = tokenizer.addsBos ? tokenizer.bosTokenId : undefined
   const tokens = createHash('sha256').update(ids).digest('hex')
-  // Another instruction set may round differently.
-  const { instructionSets } = native.capabilities()
-  const identity = { packageVersion, fingerprint, tokens, bos, plan, instructionSets }
+  // Other kernels may round differently.
+  const { kernels } = native.capabilities()
+  const { config, activations } = model
+  const identity = { packageVersion, source, config, activations, tokens, bos, plan, kernels }
   return openReferenceStates(folder, identity, { values: plan.scored * model.config.hiddenSize, windows: plan.windows })
 }
 
@@ -99,7 +101,11 @@ async function open(path: string | null, context: JobContext, options: LoadOptio
   const source = await openModel(path)
   try {
     const model = await Llama.load(source, { ...options, signal: context.signal })
-    return { tokenizer: await source.tokenizer(), model, fingerprint: source.fingerprint }
+    return {
+      tokenizer: await source.tokenizer(),
+      model,
+      source: { path: resolve(path), fingerprint: source.fingerprint },
+    }
   } finally {
     await source.close()
   }

@@ -3,7 +3,7 @@
  * quantizations with one model reads the text with it once. llama.cpp keeps logits to the same end; hidden states are as many
  * times smaller as the vocabulary is larger than they are, 28 MB instead of 2.4 GB for 48 windows of SmolLM2-135M.
  */
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BinaryFile } from '../checkpoint/binary-file.js'
@@ -21,7 +21,7 @@ export interface ReferenceStates {
   keep(hidden: Float32Array): Promise<void>
   /** After the last window. */
   finish(): Promise<void>
-  /** At any end. What is not finished is removed. */
+  /** At any end but the process's own. What is not finished is removed. */
   close(): Promise<void>
 }
 
@@ -39,9 +39,9 @@ export async function openReferenceStates(folder: string, identity: unknown, ext
   if (size === 4 * extent.values * extent.windows) return new KeptStates(await BinaryFile.open(path))
   return writing(path, async () => {
     await mkdir(folder, { recursive: true })
-    // Of another name in each process: they may write the same states at once.
-    const unfinished = `${path}.${process.pid}.new`
-    return new NewStates(path, unfinished, await open(unfinished, 'w'))
+    // Of a name of its own: others may write the same states at once.
+    const unfinished = `${path}.${randomUUID()}.new`
+    return new NewStates(path, unfinished, await open(unfinished, 'wx'))
   })
 }
 
@@ -93,8 +93,13 @@ class NewStates implements ReferenceStates {
     })
   }
 
-  async close(): Promise<void> {
-    await this.file.close()
-    if (!this.#finished) await rm(this.unfinished, { force: true })
+  close(): Promise<void> {
+    return writing(this.path, async () => {
+      try {
+        await this.file.close()
+      } finally {
+        if (!this.#finished) await rm(this.unfinished, { force: true })
+      }
+    })
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The form that PVQ codes have in memory while a layer runs. All forms stand for the same weights; with int8 activations they give
- * the same products bit for bit. A property of the running layer, not of its weights.
+ * The form that PVQ codes have in memory while a layer runs. All forms stand for the same weights; with int8 activations they give,
+ * on the processor, the same products bit for bit. A property of the running layer, not of its weights.
  */
 import { describe } from '../checkpoint/fields.js'
 import { PyramidionError } from '../errors.js'
@@ -15,8 +15,9 @@ import type { MemoryLayout } from '../native.js'
  * - `auto`: with int8 activations, whose products are done in integers, the fastest by a measurement on this machine
  *   (layout-choice.ts); `compact` otherwise.
  *
- * On a GPU `compact` and `split` are the codes as stored, `expanded` is a byte a pulse, and so is `auto`, of a model if that takes at
- * most half of the device's memory (docs/gpu.md).
+ * On a GPU `compact` and `split` are the codes as stored where a kernel decodes them; `expanded` is a byte a pulse, but for codes of
+ * which a shorter form is as fast, and so is `auto`, of a model if that takes at most half of the device's memory (docs/gpu.md). Sums
+ * come in other orders there, so products agree to single precision, of many tokens to that of halves.
  */
 export type Layout = MemoryLayout | 'auto'
 

@@ -38,7 +38,7 @@ export async function choosePlace({ device = 'cpu', onWarning }: DeviceOptions):
 export interface PlacedLayer {
   activations: Activations
   bias?: Float32Array
-  /** The form of its codes on the device: `auto` is `expanded` where that is faster, `split` is `compact`. */
+  /** The form of its codes on the device: `auto` is `expanded` if there is memory for it, `split` is `compact`. */
   layout?: Layout
 }
 
@@ -53,11 +53,15 @@ export async function place(
   { device, onWarning = warn }: DeviceOptions,
 ): Promise<Placement> {
   if (chosen.device === 'cpu') return chosen
-  const expanded = layout === 'expanded' || layout === 'auto'
   const turned = rotation === null ? undefined : sharedRotation(weights.columns, rotation.seed)
-  const parts = { weights, rotation: turned, lowRank, bias, int8: activations === 'int8', expanded }
+  const parts = { weights, rotation: turned, lowRank, bias, int8: activations === 'int8' }
+  const upload = (expanded: boolean) => native.cudaProductAsync({ ...parts, expanded })
   try {
-    return { device: 'cuda', product: await native.cudaProductAsync(parts) }
+    const product = await upload(layout === 'expanded' || layout === 'auto').catch(error => {
+      if (layout !== 'auto' || error.code !== 'OUT_OF_MEMORY') throw error
+      return upload(false)
+    })
+    return { device: 'cuda', product }
   } catch (error) {
     if (device !== 'auto' || !(error instanceof PyramidionError)) throw error
     onWarning(leftToProcessor('a layer', error.message))

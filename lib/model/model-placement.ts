@@ -2,14 +2,22 @@
  * Where the layers of a model run. Under `cuda` and `auto` every layer that a kernel multiplies goes to the GPU; what stays with
  * the processor, and why, is kept to be said.
  */
+
 import type { ModelSource } from '../checkpoint/model-source.js'
+import type { QuantizedTensorMetadata } from '../checkpoint/quantized-metadata.js'
 import type { StoredWeights } from '../checkpoint/read-weights.js'
 import type { ChosenDevice } from '../device.js'
 import { PyramidionError } from '../errors.js'
 import { type PlacedLayer, type Placement, place } from '../linear/placement.js'
 
-/** Of a weight: a byte for its pulse and four for the gain of its group of eight. */
-const MOST_EXPANDED_BYTES = 1.5
+/** A byte a pulse, and four for the gain of each group, in each sixteen columns of it. */
+function expandedBytes(matrix: QuantizedTensorMetadata): number {
+  if (matrix.format !== 'pvq') return 0
+  return matrix.segments.reduce(
+    (sum, { columns, dimension }) => sum + matrix.rows * columns * (1 + 4 / Math.min(16, dimension)),
+    0,
+  )
+}
 
 /** Where a layer of these weights runs. */
 export type Placer = (stored: StoredWeights, layer: PlacedLayer) => Promise<Placement>
@@ -33,14 +41,14 @@ export class ModelPlacement {
     private readonly device: 'cpu' | 'cuda',
     private readonly required: boolean,
     /** What `layout: 'auto'` is for its layers. */
-    private readonly usualLayout: 'compact' | 'expanded',
+    private readonly usualLayout: 'compact' | 'auto',
   ) {}
 
   /** Expanded codes are for models that leave half of the device's memory free. */
   static of(source: ModelSource, chosen: ChosenDevice, required: boolean): ModelPlacement {
-    const weights = [...source.quantized.values()].reduce((sum, { rows, columns }) => sum + rows * columns, 0)
-    const fits = weights * MOST_EXPANDED_BYTES <= (chosen.memoryBytes ?? 0) / 2
-    return new ModelPlacement(chosen.device, required, fits ? 'expanded' : 'compact')
+    const bytes = [...source.quantized.values()].reduce((sum, matrix) => sum + expandedBytes(matrix), 0)
+    const fits = bytes <= (chosen.memoryBytes ?? 0) / 2
+    return new ModelPlacement(chosen.device, required, fits ? 'auto' : 'compact')
   }
 
   readonly place: Placer = async (stored, layer) => {

@@ -58,8 +58,8 @@ inline uint32_t quad_words(size_t groups, int bits) {
 inline uint32_t quads(uint32_t rows) { return (rows + 3) / 4; }
 
 // Inputs of a layer, tokens x stride values: floats, or f16 or int8 with a float scale a token (1 where null). values
-// begin on 16 bytes, stride is a multiple of 16, and 16 values behind the last token's columns can be read, whatever
-// they are. A segment's inputs begin at its first column.
+// begin on 16 bytes, those of a segment at a multiple of eight, stride is a multiple of 16, and 16 values behind the
+// last token's columns can be read, whatever they are. A segment's inputs begin at its first column.
 struct Activations {
   const void* values;
   const float* token_scale;
@@ -155,8 +155,8 @@ struct ExpandedCodes {
   uint32_t columns, chunks;
 };
 
-// expanded_gemv_g{1,2,4}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias) for one token or up to 8; g: gains a chunk. Inputs
-// from the last column to the end of its chunk must be finite.
+// expanded_gemv_g{1,2,4}_{f32,i8}_t{1,8}: y = W x (+ B t) (+ bias) for one token or up to 8; g: gains a chunk. Where
+// the number of columns is no multiple of four, floats up to the next must be finite.
 struct ExpandedGemvParameters {
   ExpandedCodes codes;
   GemvOutputs outputs;

@@ -66,12 +66,19 @@ describe('evaluate', () => {
       assert.deepEqual(await readFile(join(folder, name)), kept)
     })
 
-    it('apart for other windows, texts and references', async () => {
-      await run()
+    it('apart for other windows, texts and references, and for several at once', async () => {
+      const [first, second] = await Promise.all([run(), run()])
+      assert.deepEqual(figures(first), figures(second))
+      assert.equal((await readdir(folder)).length, 1)
+      assert.deepEqual(figures(await run()), figures(first))
       await run({ windows: 2 })
       await run({ text: text.slice(1000) })
-      await run({ model: tales, reference: other })
-      assert.equal((await readdir(folder)).length, 4)
+      const reference = join(dirname(folder), 'reference')
+      await cp(tales, reference, { recursive: true })
+      await run({ reference })
+      await cp(join(other, 'config.json'), join(reference, 'config.json'))
+      await run({ reference })
+      assert.equal((await readdir(folder)).length, 5)
     })
 
     it('and leaves nothing behind when it is stopped', async () => {

@@ -34,12 +34,15 @@ struct Chunk {
   }
 };
 
-// Adds the products of four rows' chunks with sixteen inputs of each token.
+// Adds the products of four rows' chunks with sixteen inputs of each token; columns: of the chunk, and behind it.
+// Behind a row's last column there are inputs that are zero up to four, behind a segment's last none of its own, which
+// may be no numbers.
 template <int Gains, int Tokens>
-__device__ __forceinline__ void add_chunks(const Chunk<Gains> (&rows)[4], const float* x, const GemvOutputs& p,
-                                           float (&sums)[4][Tokens]) {
+__device__ __forceinline__ void add_chunks(const Chunk<Gains> (&rows)[4], const float* x, uint32_t columns,
+                                           const GemvOutputs& p, float (&sums)[4][Tokens]) {
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
+    if (static_cast<uint32_t>(4 * word) >= columns) continue;
     float weights[4][4];
 #pragma unroll
     for (int r = 0; r < 4; ++r) rows[r].weights(word, weights[r]);
@@ -58,9 +61,10 @@ __device__ __forceinline__ void add_chunks(const Chunk<Gains> (&rows)[4], const 
   }
 }
 
+// Pulses behind the last column are zero, and inputs are numbers.
 template <int Gains, int Tokens>
-__device__ __forceinline__ void add_chunks(const Chunk<Gains> (&rows)[4], const int8_t* x, const GemvOutputs& p,
-                                           float (&sums)[4][Tokens]) {
+__device__ __forceinline__ void add_chunks(const Chunk<Gains> (&rows)[4], const int8_t* x, uint32_t,
+                                           const GemvOutputs& p, float (&sums)[4][Tokens]) {
   constexpr int words = 4 / Gains;
 #pragma unroll
   for (int t = 0; t < Tokens; ++t) {
@@ -96,7 +100,8 @@ __device__ __forceinline__ void expanded_gemv(const ExpandedGemvParameters& p) {
       const uint32_t row = quad * 4 + r;
       rows[r].read(p.codes, row < last_row ? row : last_row, chunk);
     }
-    add_chunks(rows, static_cast<const Value*>(p.outputs.x.values) + chunk * kChunk, p.outputs, sums);
+    add_chunks(rows, static_cast<const Value*>(p.outputs.x.values) + chunk * kChunk, p.codes.columns - chunk * kChunk,
+               p.outputs, sums);
   }
   write_outputs(p.outputs, quad, sums);
 }

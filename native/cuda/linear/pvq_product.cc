@@ -161,7 +161,7 @@ void PvqProduct::multiply(const float* x, size_t tokens, float* y, bool prepared
   for (size_t first = 0; first < tokens; first += kPassTokens) {
     const size_t count = std::min(kPassTokens, tokens - first);
     lane->reserve(lane->inputs, count * columns_ * sizeof(float));
-    lane->reserve(lane->mixed, mix_.order > 1 && !prepared ? count * columns_ * sizeof(float) : 0);
+    lane->reserve(lane->mixed, mix_.matrix != nullptr && !prepared ? count * columns_ * sizeof(float) : 0);
     lane->reserve(lane->prepared, (count * inputs_.stride + kReadAhead) * bytes_of(input_format(count)));
     lane->reserve(lane->token_scale, count * sizeof(float));
     lane->reserve(lane->projected, count * up_.rank * sizeof(float));
@@ -193,7 +193,7 @@ void PvqProduct::enqueue_inputs(Lane& lane, size_t tokens, bool prepared) const 
   if (prepared) {
     parameters.scaled_signs = nullptr;
     parameters.block_log2 = 0;
-  } else if (mix_.order > 1) {
+  } else if (mix_.matrix != nullptr) {
     MixParameters mix = mix_;
     mix.x = parameters.x;
     parameters.x = mix.out = lane.mixed.as<float>();

@@ -86,7 +86,7 @@ class PvqProduct : public DeviceProduct {
   std::vector<DeviceBuffer> memory_;
   const uint16_t* row_scale_ = nullptr;
   const float* bias_ = nullptr;
-  // What the launches of mix_inputs and rotate_inputs have in common; order 0: nothing is mixed.
+  // What the launches of mix_inputs and rotate_inputs have in common; without a matrix nothing is mixed.
   MixParameters mix_{};
   RotateParameters inputs_{};
   LowRankUp up_{};

@@ -301,6 +301,21 @@ describe('a layer on a device that fails', function () {
     assert.match(stderr, /PyramidionWarning: a layer is left to the processor: no device memory/)
   })
 
+  it('has memory for its codes, and none for them expanded', () => {
+    const upload = (layout: string) => `const host = await library.quantizeLinear(
+      Float32Array.from({ length: 65536 }, (_, i) => Math.sin(i)), { outFeatures: 64, inFeatures: 1024 },
+      { quantizer: library.pvq({ dimension: 16, pulses: 24, levels: 7 }) })
+      const placed = library.QuantizedLinear.fromTensors(host.metadata, host.tensors(), undefined, 'float', { device: 'cuda', layout: '${layout}' })`
+    const bytes = (layout: string) =>
+      valueWithDriver({}, `${upload(layout)}\nreport((await placed).deviceBytes)`) as number
+    const [compact, expanded] = [bytes('compact'), bytes('expanded')]
+    assert.ok(compact < expanded / 2)
+    const short = { MOCK_CUDA_MEMORY: String(expanded - 1) }
+    assert.equal(valueWithDriver(short, `${upload('auto')}\nreport((await placed).deviceBytes)`), compact)
+    const refused = valueWithDriver(short, `${upload('expanded')}\nreport(await failure(placed))`)
+    assert.equal((refused as { code: string }).code, 'OUT_OF_MEMORY')
+  })
+
   it('has memory for the weights and none for a call', () => {
     // Coding them on the device would take more.
     const placed = `const host = await ${quantize('cpu')}
