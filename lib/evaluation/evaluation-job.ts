@@ -55,7 +55,7 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
   const baseline = reference && new Scorer(reference.model, plan, together)
   const scores = new Scores(plan.windows * plan.scored)
   const bos = subject.tokenizer.addsBos ? subject.tokenizer.bosTokenId : undefined
-  const states = other && (await referenceStates(payload.referenceCache, other, ids, plan))
+  const states = other && (await referenceStates(payload.referenceCache, other, ids, bos, plan))
   try {
     for (let index = 0; index < plan.windows; index++) {
       const tokens = windowTokens(ids, plan, index, bos)
@@ -82,12 +82,12 @@ export async function run(payload: EvaluationPayload, context: JobContext): Prom
 
 async function referenceStates(
   folder: string | undefined,
-  { model, tokenizer, source }: Subject,
+  { model, source }: Subject,
   ids: Int32Array,
+  bos: number | undefined,
   plan: WindowPlan,
 ): Promise<ReferenceStates | undefined> {
   if (folder === undefined) return undefined
-  const bos = tokenizer.addsBos ? tokenizer.bosTokenId : undefined
   const tokens = createHash('sha256').update(ids).digest('hex')
   // Other kernels may round differently.
   const { kernels } = native.capabilities()

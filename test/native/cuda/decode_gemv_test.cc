@@ -44,17 +44,8 @@ void check_product(DeviceMatrix& matrix, uint32_t tokens, uint32_t rank, bool wi
   const cuda::Shape shape = cuda::gemv_shape(static_cast<uint32_t>(matrix.rows));
   simt::run(kernel_of<Value>(matrix.layout.codes[0], tokens), dim3(shape.grid_x), dim3(shape.threads),
             shape.dynamic_shared, parameters);
-  const std::vector<float> result = y.values();
-  for (uint32_t t = 0; t < tokens; ++t) {
-    for (size_t row = 0; row < matrix.rows; ++row) {
-      const Sum expected = with_rest(weight_product(matrix, inputs, row, t), factor, rank, with_bias ? bias[row] : 0,
-                                     accumulate ? before[t * y_stride + row] : 0, row, t);
-      REQUIRE(std::fabs(result[t * y_stride + row] - expected.value) <= 2e-6 * expected.magnitude);
-    }
-    for (size_t beyond = matrix.rows; beyond < y_stride; ++beyond) {
-      REQUIRE(result[t * y_stride + beyond] == before[t * y_stride + beyond]);
-    }
-  }
+  require_outputs(y.values(), matrix, inputs, tokens, factor, rank, with_bias ? bias : std::vector<float>{}, before,
+                  accumulate);
 }
 
 template <class Value>

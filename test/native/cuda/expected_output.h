@@ -1,7 +1,10 @@
 // What a layer puts out, in double, from the same numbers as its kernels get.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <cmath>
+#include <vector>
 
 #include "device_matrix.h"
 #include "layer_inputs.h"
@@ -31,4 +34,23 @@ inline Sum with_rest(Sum sum, const LowRankFactor& factor, uint32_t rank, double
   sum.add(bias);
   sum.add(before);
   return sum;
+}
+
+// Requires that outputs, tokens x y_stride, are W x + B t + bias (none: empty), added to those before where
+// `accumulate`, and that what is behind the rows is as it was.
+template <class Value>
+void require_outputs(const std::vector<float>& result, const StoredMatrix& matrix, const LayerInputs<Value>& inputs,
+                     uint32_t tokens, const LowRankFactor& factor, uint32_t rank, const std::vector<float>& bias,
+                     const std::vector<float>& before, bool accumulate) {
+  const size_t y_stride = before.size() / tokens;
+  for (uint32_t t = 0; t < tokens; ++t) {
+    for (size_t row = 0; row < matrix.rows; ++row) {
+      const Sum expected = with_rest(weight_product(matrix, inputs, row, t), factor, rank, bias.empty() ? 0 : bias[row],
+                                     accumulate ? before[t * y_stride + row] : 0, row, t);
+      REQUIRE(std::fabs(result[t * y_stride + row] - expected.value) <= 2e-6 * expected.magnitude);
+    }
+    for (size_t beyond = matrix.rows; beyond < y_stride; ++beyond) {
+      REQUIRE(result[t * y_stride + beyond] == before[t * y_stride + beyond]);
+    }
+  }
 }

@@ -33,15 +33,7 @@ void check_product(DeviceMatrix& matrix, uint32_t tokens, uint32_t rank, bool ac
   const cuda::Shape shape = cuda::pair_gemv_shape(parameters.codes, rows);
   simt::run(tokens == 1 ? cuda::pair_gemv_i8_t1 : cuda::pair_gemv_i8_t8, dim3(shape.grid_x), dim3(shape.threads),
             shape.dynamic_shared, parameters);
-  const std::vector<float> result = y.values();
-  for (uint32_t t = 0; t < tokens; ++t) {
-    for (size_t row = 0; row < matrix.rows; ++row) {
-      const Sum expected = with_rest(weight_product(matrix, inputs, row, t), factor, rank, bias[row],
-                                     accumulate ? before[t * y_stride + row] : 0, row, t);
-      REQUIRE(std::fabs(result[t * y_stride + row] - expected.value) <= 2e-6 * expected.magnitude);
-    }
-    REQUIRE(result[t * y_stride + rows] == before[t * y_stride + rows]);
-  }
+  require_outputs(y.values(), matrix, inputs, tokens, factor, rank, bias, before, accumulate);
 }
 
 }  // namespace
