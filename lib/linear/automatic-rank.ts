@@ -10,7 +10,8 @@ import type { EncodeOptions } from '../quantizers/quantizer.js'
 import { type EncodedLinear, encodeCodes, encodeLinear } from './encode-linear.js'
 import type { EncodingDevice } from './encoding-device.js'
 import type { Hessian } from './hessian.js'
-import { type LowRankMethod, lowRankBits, lowRankScaling } from './low-rank.js'
+import { type LowRankMethod, lowRankBits, lowRankScaling, outputWeightsOf } from './low-rank.js'
+import type { OutputWeights } from './output-weights.js'
 import type { Rounding } from './rounding-guide.js'
 
 /** Ranks worth trying. */
@@ -31,7 +32,7 @@ export interface ChooseRankOptions extends EncodeOptions {
   rotationSeed: number | null
   hessian?: Hessian
   metric?: Float64Array
-  outputHessian?: Float64Array
+  outputWeights?: OutputWeights
   rounding?: Rounding
   guide?: Partial<GuideSettings>
   name?: string
@@ -41,7 +42,7 @@ export interface ChooseRankOptions extends EncodeOptions {
 /** Codes `weight` in `bits` bits, with the correction that helps most or with none. */
 export async function chooseRank(weight: DenseWeights, options: ChooseRankOptions): Promise<EncodedLinear> {
   const { rows, columns } = weight
-  const { method, refits, hessian, quantizerName, lattice, bits, onProgress } = options
+  const { method, refits, quantizerName, lattice, bits, onProgress } = options
   const quantizerFor = (rank: number) =>
     planQuantizer(quantizerName, rows, columns, bits - lowRankBits(rows, columns, rank), lattice)
   const report = (pass: number) =>
@@ -58,10 +59,8 @@ export async function chooseRank(weight: DenseWeights, options: ChooseRankOption
       onProgress: report(1),
     }
     const corrected = await encodeLinear(weight, second)
-    const metric = options.metric ?? hessian?.mean()
-    const [without, withCorrection] = await Promise.all(
-      [control.error!, corrected.error!].map(error => outputError(error, weight, metric)),
-    )
+    const without = await outputError(control.error!, weight, options)
+    const withCorrection = await outputError(corrected.error!, weight, options)
     if (withCorrection < without) return corrected
   }
   onProgress?.({ done: 2 * rows, total: 2 * rows })
@@ -87,7 +86,9 @@ async function mostPromisingRank(
   const most = affordable.at(-1)
   if (most === undefined) return 0
   const scaling = lowRankScaling(options.method, options.hessian, options.metric)
-  const ofError = await leadingParts(error, weight, most, scaling)
+  const weights = outputWeightsOf(options.method, options.outputWeights)
+  const ofError = await leadingParts(weights ? await weights.weigh(error) : error, weight, most, scaling)
+  // Of the plain matrix: guided rounding leaves the same size of errors in every row.
   const ofWeight =
     options.refits > 0 ? await leadingParts(await decodeAllAsync(weight), weight, most, scaling) : undefined
   let best = { rank: 0, error: 1 }
@@ -146,14 +147,15 @@ async function scaledSquares(
   return matrix.reduce((sum, value, i) => sum + (value * scaling.scale[i % columns]) ** 2, 0)
 }
 
-/** The mean squared error of an output under `metric`; without any, over inputs of unit variance. */
+/** The mean squared error of an output, as rounding weighs it; without statistics, over inputs of unit variance. */
 async function outputError(
   error: Float32Array,
   { rows, columns }: DenseWeights,
-  metric?: Float64Array,
+  { hessian, metric = hessian?.mean(), outputWeights }: ChooseRankOptions,
 ): Promise<number> {
-  if (metric !== undefined) return native.expectedErrorAsync(error, rows, columns, metric)
-  return squares(error) / rows
+  const weighed = outputWeights ? await outputWeights.weigh(error) : error
+  if (metric !== undefined) return native.expectedErrorAsync(weighed, rows, columns, metric)
+  return squares(weighed) / rows
 }
 
 const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0)

@@ -11,7 +11,8 @@ import { PvqQuantizer } from '../quantizers/pvq.js'
 import type { EncodeOptions, QuantizedWeights, Quantizer } from '../quantizers/quantizer.js'
 import { EncodingDevice } from './encoding-device.js'
 import type { Hessian } from './hessian.js'
-import { type LowRankSettings, lowRankScaling, quantizeFactors } from './low-rank.js'
+import { type LowRankSettings, lowRankScaling, outputWeightsOf, quantizeFactors } from './low-rank.js'
+import type { OutputWeights } from './output-weights.js'
 import { QuantizedLinear } from './quantized-linear.js'
 import { sharedRotation } from './rotation.js'
 import { type Rounding, RoundingGuide } from './rounding-guide.js'
@@ -21,9 +22,6 @@ const CHUNK_WEIGHTS = 1 << 21
 /** The same for a GPU, where guided rounding has a thread a row. */
 const GPU_CHUNK_WEIGHTS = 1 << 25
 
-/** What of the outputs' Hessian counts beside the identity: its estimate is noisy. */
-export const OUTPUT_SHARE = 0.9
-
 export interface EncodeLinearOptions extends EncodeOptions {
   quantizer: Quantizer
   /** Seed of the rotation; null for none. */
@@ -32,8 +30,8 @@ export interface EncodeLinearOptions extends EncodeOptions {
   hessian?: Hessian
   /** in x in: guided rounding and `qera` weigh errors by this instead of the hessian. */
   metric?: Float64Array
-  /** E[g g^T] of the gradients at the outputs, out x out: guided rounding then weighs the errors of all rows together. */
-  outputHessian?: Float64Array
+  /** Guided rounding then weighs the errors of all rows together, and `qera` those of all outputs. */
+  outputWeights?: OutputWeights
   /** Default `guided`, which needs PVQ codes and a hessian, and is `nearest` without them. */
   rounding?: Rounding
   /** Of guided rounding, where they differ from the defaults. */
@@ -110,7 +108,7 @@ export async function encodeCodes(
   keepError: boolean,
   factors?: LowRankFactors,
 ): Promise<EncodedCodes> {
-  const { quantizer, rotationSeed, outputHessian, rounding = 'guided', name } = options
+  const { quantizer, rotationSeed, outputWeights, rounding = 'guided', name } = options
   const { signal, onProgress, device = EncodingDevice.processor } = options
   const { rows, columns } = weight
   const rotation = rotationSeed === null ? undefined : sharedRotation(columns, rotationSeed)
@@ -120,7 +118,7 @@ export async function encodeCodes(
     metric !== undefined && quantizer instanceof PvqQuantizer
       ? await RoundingGuide.create(quantizer, columns, metric, rotationSeed, options.guide)
       : undefined
-  const coupling = guide && outputHessian && { outputHessian, share: OUTPUT_SHARE }
+  const coupling = guide && outputWeights?.coupling
   const chunkWeights = device.isGpu ? GPU_CHUNK_WEIGHTS : CHUNK_WEIGHTS
   const chunkRows = coupling ? rows : Math.max(1, Math.floor(chunkWeights / columns))
   const parts: QuantizedWeights[] = []
@@ -166,13 +164,15 @@ export async function encodeCodes(
 async function factorsOf(
   error: Float32Array,
   { rows, columns }: DenseWeights,
-  { lowRank, rotationSeed, hessian, metric }: EncodeLinearOptions & { lowRank: LowRankSettings },
+  { lowRank, rotationSeed, hessian, metric, outputWeights }: EncodeLinearOptions & { lowRank: LowRankSettings },
 ): Promise<LowRankFactors> {
   const { method, rank } = lowRank
   const scaling = lowRankScaling(method, hessian, metric)
-  const { a, b } = await native.lowRankFactorsAsync(error, rows, columns, rank, scaling)
+  const weights = outputWeightsOf(method, outputWeights)
+  const aim = weights ? await weights.weigh(error) : error
+  const { a, b } = await native.lowRankFactorsAsync(aim, rows, columns, rank, scaling)
   if (rotationSeed !== null) await sharedRotation(columns, rotationSeed).applyAsync(a, rank, false)
-  return quantizeFactors(a, b, rows, columns, rank)
+  return quantizeFactors(a, weights ? await weights.unweigh(b) : b, rows, columns, rank)
 }
 
 /** values - B A: rows of the rotated matrix from `first` on. */

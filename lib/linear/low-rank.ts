@@ -5,11 +5,13 @@
 import { PyramidionError } from '../errors.js'
 import { type LowRankFactors, type LowRankScaling, native } from '../native.js'
 import type { Hessian } from './hessian.js'
+import type { OutputWeights } from './output-weights.js'
 
 /**
  * - `lqer`: SVD of E (arXiv 2402.02446);
  * - `l2qer`: SVD of E diag(s), s the magnitudes of the inputs (the same paper);
- * - `qera`: SVD of E M with M M^T = E[x x^T], which minimises the expected output error (QERA, ICLR 2025).
+ * - `qera`: SVD of E M with M M^T = E[x x^T], which minimises the expected output error (QERA, ICLR 2025); where the outputs'
+ *   gradients g are known, of L^T E M with L L^T = E[g g^T], which minimises the expected loss.
  */
 export type LowRankMethod = 'lqer' | 'l2qer' | 'qera'
 export const lowRankMethods: readonly LowRankMethod[] = ['lqer', 'l2qer', 'qera']
@@ -37,6 +39,11 @@ export function lowRankScaling(method: LowRankMethod, hessian?: Hessian, metric?
   if (method === 'lqer') return { kind: 'identity' }
   if (method === 'qera') return { kind: 'hessian', hessian: metric ?? hessian!.mean(), ridge: RIDGE }
   return { kind: 'diagonal', scale: magnitudeScale(hessian!.meanMagnitude()) }
+}
+
+/** L of the singular value decomposition of L^T E S: only `qera` weighs outputs as the loss does. */
+export function outputWeightsOf(method: LowRankMethod, outputWeights?: OutputWeights): OutputWeights | undefined {
+  return method === 'qera' ? outputWeights : undefined
 }
 
 /** s clamped from below, over sqrt(min s max s), so that the largest and the smallest are inverse. */

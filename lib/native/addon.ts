@@ -111,6 +111,16 @@ export interface NativeAddon {
   ): Promise<{ a: Float32Array; b: Float32Array }>
   /** trace(E H E^T) / rows for error E (rows x columns) and H (columns x columns). */
   expectedErrorAsync(error: Float32Array, rows: number, columns: number, hessian: Float64Array): Promise<number>
+  /** L (rows x rows, lower triangular), L L^T = share * G / mean diagonal + (1 - share) I. G: rows x rows. */
+  outputFactorAsync(outputHessian: Float64Array, rows: number, share: number): Promise<Float64Array>
+  /** L^T X for X rows x columns and the factor L of {@link outputFactorAsync}; with `inverse`, L^-T X. */
+  weighOutputsAsync(
+    values: Float32Array,
+    rows: number,
+    columns: number,
+    factor: Float64Array,
+    inverse?: boolean,
+  ): Promise<Float32Array>
   /**
    * Of each of the `size` columns, the variance given all columns that are rounded after it, for H plus ridge * mean diagonal:
    * see native/core/calibrated/conditional_variances.h.

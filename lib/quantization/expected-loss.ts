@@ -14,7 +14,7 @@
  *
  *   coefficient * relative error,    coefficient = 1/2 (sum_i weight_i meanSquare_i) (sum_j conditionalVariance_j(F)).
  */
-import { OUTPUT_SHARE } from '../linear/encode-linear.js'
+import { OUTPUT_SHARE } from '../linear/output-weights.js'
 import { rotateMoments } from '../linear/rotated-moments.js'
 import { type DenseWeights, native } from '../native.js'
 

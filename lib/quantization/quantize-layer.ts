@@ -10,6 +10,7 @@ import type { EncodingDevice } from '../linear/encoding-device.js'
 import type { Hessian } from '../linear/hessian.js'
 import { linearTensors } from '../linear/linear-tensors.js'
 import { DEFAULT_REFITS, type LowRankMethod } from '../linear/low-rank.js'
+import { OutputWeights } from '../linear/output-weights.js'
 import type { Rounding } from '../linear/rounding-guide.js'
 import { type DenseWeights, type GuideSettings, type Lattice, native } from '../native.js'
 import { decodeAllAsync } from '../quantizers/decode.js'
@@ -65,7 +66,8 @@ export async function quantizeLayer(
   const { hessian, correction, inputSensitivity, outputSensitivity } = statistics ?? {}
   const aim = correction ? dense(await correction.target(weight), rows, columns) : weight
   const metric = hessian && inputSensitivity && roundingMetric(hessian.mean(), inputSensitivity)
-  const common = { ...options, name, hessian, metric, outputHessian: outputSensitivity }
+  const outputWeights = outputSensitivity && new OutputWeights(outputSensitivity, rows)
+  const common = { ...options, name, hessian, metric, outputWeights }
   const { stored, relativeSquaredError } =
     target.rank === 'auto'
       ? await chooseRank(aim, { ...common, rank: 'auto', method, refits, quantizerName, lattice, bits: target.bits })

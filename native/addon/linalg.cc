@@ -8,6 +8,7 @@
 #include "addon/register.h"
 #include "addon/weights.h"
 #include "core/calibrated/conditional_variances.h"
+#include "core/calibrated/output_weights.h"
 #include "core/linalg/hessian.h"
 #include "core/linalg/low_rank.h"
 #include "core/linalg/residual.h"
@@ -82,6 +83,33 @@ Operation bind_expected_error(Call& call) {
     *expected = expected_error(error.values.data, error.rows, error.columns, hessian.data, shared_pool());
   };
   operation.result = [=](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *expected); };
+  return operation;
+}
+
+Operation bind_output_factor(Call& call) {
+  const size_t rows = call.argument(1, "rows").integer(1, kMostRows);
+  const Span<double> hessian =
+      call.argument(0, "outputHessian").array<double>(checked_product(rows, rows, "outputHessian"));
+  const double share = call.argument(2, "share").number(0, kMostOutputShare);
+  const auto factor = std::make_shared<std::vector<double>>();
+  Operation operation;
+  operation.work = [=] { *factor = output_factor(hessian.data, rows, share, shared_pool()); };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return to_typed_array(env, *factor); };
+  return operation;
+}
+
+Operation bind_weigh_outputs(Call& call) {
+  const ErrorMatrix error(call);
+  const Span<double> factor =
+      call.argument(3, "factor").array<double>(checked_product(error.rows, error.rows, "factor"));
+  const bool inverse = call.argument(4, "inverse").flag();
+  const auto weighed = std::make_shared<std::vector<float>>();
+  Operation operation;
+  operation.work = [=] {
+    const auto weigh = inverse ? unweigh_outputs : weigh_outputs;
+    *weighed = weigh(factor.data, error.values.data, error.rows, error.columns, shared_pool());
+  };
+  operation.result = [=](Napi::Env env) -> Napi::Value { return to_typed_array(env, *weighed); };
   return operation;
 }
 
@@ -190,6 +218,8 @@ void register_linalg(Napi::Object exports) {
   HessianObject::define(exports);
   export_asynchronous(exports, "lowRankFactorsAsync", bind_low_rank_factors);
   export_asynchronous(exports, "expectedErrorAsync", bind_expected_error);
+  export_asynchronous(exports, "outputFactorAsync", bind_output_factor);
+  export_asynchronous(exports, "weighOutputsAsync", bind_weigh_outputs);
   export_asynchronous(exports, "conditionalVariancesAsync", bind_conditional_variances);
   export_asynchronous(exports, "unpackLowerAsync", bind_unpack_lower);
   export_asynchronous(exports, "subtractAsync", bind_subtract);

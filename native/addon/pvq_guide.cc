@@ -5,6 +5,7 @@
 #include "addon/environment.h"
 #include "addon/pvq.h"
 #include "core/calibrated/guided_encoder.h"
+#include "core/calibrated/output_weights.h"
 #include "cuda/quantization/guided_device.h"
 
 namespace pyramidion {
@@ -83,7 +84,7 @@ class GuideObject : public Napi::ObjectWrap<GuideObject> {
       const Span<double> hessian =
           coupling["outputHessian"].array<double>(checked_product(rows, rows, "outputHessian"));
       output_hessian->assign(hessian.data, hessian.data + hessian.size);
-      share = coupling["share"].number(0, 0.9999);
+      share = coupling["share"].number(0, kMostOutputShare);
     }
     const bool on_gpu = call.argument(4, "onGpu").flag();
     return encoding(control, [=, state = state_] {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { encodeLinear } from '../../dist/linear/encode-linear.js'
 import { Hessian } from '../../dist/linear/hessian.js'
+import { OutputWeights } from '../../dist/linear/output-weights.js'
 import { QuantizedLinear } from '../../dist/linear/quantized-linear.js'
 import { RandomSource } from '../../dist/model/random-source.js'
 import { lossCoefficient } from '../../dist/quantization/expected-loss.js'
@@ -111,7 +112,7 @@ describe('the expected loss of rounding a layer', () => {
           quantizer: planQuantizer('pvq', rows, columns, total),
           rotationSeed: 3,
           hessian,
-          outputHessian: coupled ? outputs.mean() : undefined,
+          outputWeights: coupled ? new OutputWeights(outputs.mean(), rows) : undefined,
         })
         const approximation = new QuantizedLinear(stored).dequantize()
         const error = weight.map((value, i) => value - approximation[i])

@@ -1,9 +1,8 @@
 #include "core/calibrated/row_coupling.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "core/error.h"
+#include "core/calibrated/output_weights.h"
 #include "core/linalg/cholesky.h"
 #include "core/linalg/product.h"
 
@@ -23,10 +22,7 @@ size_t wave_rows(size_t rows) {
 
 RowCoupling::RowCoupling(const double* hessian, size_t rows, double share, ThreadPool& pool)
     : rows_(rows), feedback_(rows * rows) {
-  double mean = 0;
-  for (size_t i = 0; i < rows; ++i) mean += hessian[i * rows + i] / static_cast<double>(rows);
-  if (!std::isfinite(mean) || mean < 0) throw Error("NOT_FINITE", "output hessian must be finite with a positive diagonal");
-
+  const std::vector<double> damped = damped_output_hessian(hessian, rows, share);
   const size_t waves = (rows + wave_rows(rows) - 1) / wave_rows(rows);
   for (size_t wave = 0; wave < waves; ++wave) {
     wave_first_.push_back(order_.size());
@@ -36,10 +32,7 @@ RowCoupling::RowCoupling(const double* hessian, size_t rows, double share, Threa
 
   std::vector<double> g(rows * rows);
   for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < rows; ++j) {
-      g[i * rows + j] = mean > 0 ? share / mean * hessian[order_[i] * rows + order_[j]] : 0;
-    }
-    g[i * rows + i] += 1 - share;
+    for (size_t j = 0; j < rows; ++j) g[i * rows + j] = damped[order_[i] * rows + order_[j]];
   }
   // Reversed, the lower Cholesky factor gives R, upper triangular, G = R R'.
   std::reverse(g.begin(), g.end());

@@ -1,6 +1,5 @@
 // What the errors of other rows add to the target of a row, when the error of a matrix D = W - Q is weighed on both sides,
-// tr(G D H D'): G = E[g g'] for the gradients g at the layer's outputs, H = E[x x'] of its inputs, the Kronecker-factored
-// model of the loss (K-FAC, arXiv 1503.05671; for rounding YAQA, arXiv 2505.22988). With G = R R', R upper triangular, it is
+// tr(G D H D'), as output_weights.h says. With G = R R', R upper triangular, it is
 //
 //   sum_i R_ii^2 || d_i + sum_{j<i} (R_ji / R_ii) d_j ||_H^2,
 //
@@ -18,8 +17,7 @@ namespace pyramidion {
 // other, which tend to depend little on each other.
 class RowCoupling {
  public:
-  // hessian: G, rows x rows, symmetric positive semidefinite; share: what of it counts beside the identity of the same trace,
-  // from 0 to below 1. Throws NOT_FINITE.
+  // hessian, share: as of damped_output_hessian. Throws NOT_FINITE.
   RowCoupling(const double* hessian, size_t rows, double share, ThreadPool& pool);
 
   size_t waves() const { return wave_first_.size() - 1; }

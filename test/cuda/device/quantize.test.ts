@@ -16,6 +16,7 @@ import {
 } from '../../../dist/index.js'
 import { encodeCodes } from '../../../dist/linear/encode-linear.js'
 import { EncodingDevice } from '../../../dist/linear/encoding-device.js'
+import { OutputWeights } from '../../../dist/linear/output-weights.js'
 import { RandomSource } from '../../../dist/model/random-source.js'
 import type { DenseWeights } from '../../../dist/native.js'
 import { randomNormal } from '../../model/random-normal.js'
@@ -156,7 +157,7 @@ describe('codes rounded for the outputs on a device', function () {
     const quantizer = pvq({ dimension: 8, pulses: 9, levels: 3 })
     const common = { quantizer, rotationSeed: 3, metric: moments(columns) }
     for (const options of [
-      { ...common, outputHessian: moments(rows), guide: { sweeps: 1 } },
+      { ...common, outputWeights: new OutputWeights(moments(rows), rows), guide: { sweeps: 1 } },
       { ...common, guide: { feedback: false, sweeps: 1 } },
     ]) {
       const host = await encodeCodes(weight, options, false)

@@ -10,44 +10,9 @@
 #include "core/pvq/gain_levels.h"
 #include "core/pvq/pvq_matrix.h"
 #include "cpu/pvq_search/dispatch.h"
+#include "output_errors.h"
 
 using namespace pyramidion;
-
-namespace {
-
-std::vector<double> correlated(size_t width, double decay, Random& random) {
-  std::vector<double> directions(width * width), result(width * width, 0);
-  for (size_t i = 0; i < width; ++i) {
-    for (size_t k = 0; k < width; ++k) {
-      directions[i * width + k] =
-          random.gaussian() * std::exp(-decay * static_cast<double>(k) / static_cast<double>(width));
-    }
-  }
-  for (size_t i = 0; i < width; ++i) {
-    for (size_t j = 0; j < width; ++j) {
-      for (size_t k = 0; k < width; ++k) result[i * width + j] += directions[i * width + k] * directions[j * width + k];
-    }
-  }
-  return result;
-}
-
-// tr(G D H D')
-double two_sided_error(const std::vector<float>& d, const std::vector<double>& g, const std::vector<double>& h,
-                       size_t rows, size_t columns) {
-  double error = 0;
-  for (size_t i = 0; i < rows; ++i) {
-    std::vector<double> mixed(columns, 0);
-    for (size_t j = 0; j < rows; ++j) {
-      for (size_t c = 0; c < columns; ++c) mixed[c] += g[i * rows + j] * d[j * columns + c];
-    }
-    for (size_t a = 0; a < columns; ++a) {
-      for (size_t b = 0; b < columns; ++b) error += mixed[a] * h[a * columns + b] * d[i * columns + b];
-    }
-  }
-  return error;
-}
-
-}  // namespace
 
 TEST_CASE("row coupling: waves hold every row once, and shifts leave the least error that rows to come can reach") {
   const uint64_t seed = 91;
