@@ -68,8 +68,7 @@ double error_of(const RandomLayer& layer, const PvqProduct& product, std::vector
 size_t code_bytes(const RandomLayer& layer, const PvqProduct& product, size_t tokens) {
   const PvqCode& code = layer.layout.codes.front();
   if (product.expanded()) {
-    const size_t chunks = (code.columns + kExpandedChunk - 1) / kExpandedChunk;
-    return layer.rows * chunks * (kExpandedChunk + 4 * gains_of_chunk(code));
+    return layer.rows * chunks_of_row(code) * (kExpandedChunk + 4 * gains_of_chunk(code));
   }
   const bool pairs = product.input_format(tokens) == InputFormat::i8 && has_pair_codes(code);
   const int bits = pairs ? pair_layout(code).bits() : code.bits;

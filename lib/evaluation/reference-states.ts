@@ -4,10 +4,14 @@
  * times smaller as the vocabulary is larger than they are, 28 MB instead of 2.4 GB for 48 windows of SmolLM2-135M.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BinaryFile } from '../checkpoint/binary-file.js'
 import { syncFolderOf, writeAll, writing } from '../checkpoint/durable-write.js'
+
+const UNFINISHED = /^[0-9a-f]{64}\.f32\..*\.new$/
+/** Longer than any window takes. */
+const ABANDONED_MS = 24 * 3600 * 1000
 
 /** Values of a window, and how many windows there are. */
 interface Extent {
@@ -39,10 +43,24 @@ export async function openReferenceStates(folder: string, identity: unknown, ext
   if (size === 4 * extent.values * extent.windows) return new KeptStates(await BinaryFile.open(path))
   return writing(path, async () => {
     await mkdir(folder, { recursive: true })
+    await removeAbandoned(folder)
     // Of a name of its own: others may write the same states at once.
     const unfinished = `${path}.${randomUUID()}.new`
     return new NewStates(path, unfinished, await open(unfinished, 'wx'))
   })
+}
+
+/** What killed processes left: files that a living one would have written to since. */
+async function removeAbandoned(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!UNFINISHED.test(name)) continue
+    const path = join(folder, name)
+    const writtenAt = await stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Date.now(),
+    )
+    if (Date.now() - writtenAt > ABANDONED_MS) await rm(path, { force: true })
+  }
 }
 
 class KeptStates implements ReferenceStates {

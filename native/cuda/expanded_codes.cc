@@ -8,13 +8,10 @@
 #include "cuda/layout.h"
 
 namespace pyramidion::cuda {
-namespace {
-
-size_t chunks_of(const PvqCode& code) { return (code.columns + kExpandedChunk - 1) / kExpandedChunk; }
-
-}  // namespace
 
 bool can_expand(const PvqCode& code) { return code.dimension >= 4 && ExpandedRows::supports(code); }
+
+size_t chunks_of_row(const PvqCode& code) { return (code.columns + kExpandedChunk - 1) / kExpandedChunk; }
 
 size_t gains_of_chunk(const PvqCode& code) {
   return std::max<size_t>(1, kExpandedChunk / static_cast<size_t>(code.dimension));
@@ -22,7 +19,7 @@ size_t gains_of_chunk(const PvqCode& code) {
 
 ExpandedRowsOnHost expand_rows(const PvqCode& code, const uint8_t* codes, size_t row_bytes, size_t rows,
                                ThreadPool& pool) {
-  const size_t chunks = chunks_of(code), gains = gains_of_chunk(code), columns = chunks * kExpandedChunk;
+  const size_t chunks = chunks_of_row(code), gains = gains_of_chunk(code), columns = chunks * kExpandedChunk;
   const auto dimension = static_cast<size_t>(code.dimension), quads = static_cast<size_t>(quads_of(code));
   // A group of 32 has its gain in both of its chunks.
   const size_t copies = std::max<size_t>(1, dimension / kExpandedChunk);

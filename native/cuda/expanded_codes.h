@@ -15,11 +15,13 @@ namespace pyramidion::cuda {
 // Whether pulses fit a byte, and the kernels know the size of the groups.
 bool can_expand(const PvqCode& code);
 
+// Chunks of kExpandedChunk columns that hold a row.
+size_t chunks_of_row(const PvqCode& code);
 // Gains of a chunk of kExpandedChunk columns; groups larger than a chunk have theirs in each.
 size_t gains_of_chunk(const PvqCode& code);
 
 struct ExpandedRowsOnHost {
-  // rows x chunks x kExpandedChunk, zeros from the last column on; rows x chunks x gains_of_chunk().
+  // rows x chunks_of_row() x kExpandedChunk, zeros from the last column on; rows x chunks_of_row() x gains_of_chunk().
   std::vector<int8_t> pulses;
   std::vector<float> gains;
 };

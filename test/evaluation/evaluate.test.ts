@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { access, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, cp, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -89,6 +89,18 @@ describe('evaluate', () => {
         assert.ok(tries < 100, 'an unfinished file stays')
         await setTimeout(20)
       }
+    })
+
+    it('and removes what was left by a process killed days ago', async () => {
+      await mkdir(folder)
+      const [old, young] = ['old', 'young'].map(name => `${'0'.repeat(64)}.f32.${name}.new`)
+      for (const name of [old, young, 'another.new']) await writeFile(join(folder, name), '')
+      const twoDaysAgo = Date.now() / 1000 - 2 * 24 * 3600
+      for (const name of [old, 'another.new']) await utimes(join(folder, name), twoDaysAgo, twoDaysAgo)
+      await run()
+      const left = await readdir(folder)
+      assert.equal(left.length, 3)
+      assert.ok(left.includes(young) && left.includes('another.new'))
     })
 
     it('only of a reference that is a path', async () => {

@@ -58,7 +58,7 @@ void SegmentCodes::expand(Stream& stream, const PvqCode& code, const uint8_t* co
   gains_of_chunk_ = gains_of_chunk(code);
   expanded_ = {upload(stream, expanded.pulses.data(), expanded.pulses.size()),
                upload(stream, expanded.gains.data(), expanded.gains.size()), columns_,
-               static_cast<uint32_t>(expanded.pulses.size() / rows / kExpandedChunk)};
+               static_cast<uint32_t>(chunks_of_row(code))};
   stream.synchronize();
 }
 
