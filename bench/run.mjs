@@ -1,19 +1,17 @@
 // Speed beside peers: layers, whole models and encoding, every comparison interleaved in one run.
 //
-//   npm run bench -- [--only NAME] [--json FILE] [--document] [--model FILE.gguf]
+//   npm run bench -- [--only NAME] [--json FILE] [--document FILE] [--model FILE.gguf]
 //     --only NAME     one of token-compact, token-split, token-any, tokens-8, tokens-64, tokens-512, encode-plain,
 //                     encode-calibrated, smollm2-decode, smollm2-prompt, all of these with `targets`, or a group: layers, random-models,
 //                     given-model
 //     --json FILE     rows { name, layout, bitsInMemory, tokens, threads, rate, peer, peerRate, ratio }, the best peer last
-//     --document      writes docs/performance.md, with --note TEXT on how the machine was used besides
+//     --document FILE writes a page such as docs/performance.md, with --note TEXT on how the machine was used besides
 //     --model FILE    SmolLM2-135M as a Q4_1 GGUF file; or PYRAMIDION_BENCH_MODEL. Without, what needs it is skipped
 //     --rounds 5 --seconds 0.3    of each contestant in each comparison
 //     --no-peers      this library alone
 //
 // The peers are installed into bench/node_modules on first use; random models are written into build/speed.
 import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { formatTable } from '../dist/cli/terminal.js'
 import { runComparisons } from './speed/comparisons.mjs'
@@ -24,12 +22,11 @@ import { targetRows } from './speed/rows.mjs'
 import { tablesOf } from './speed/tables.mjs'
 import { targets } from './speed/targets.mjs'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     json: { type: 'string' },
-    document: { type: 'boolean', default: false },
+    document: { type: 'string' },
     note: { type: 'string', default: '' },
     model: { type: 'string', default: process.env.PYRAMIDION_BENCH_MODEL },
     rounds: { type: 'string', default: '5' },
@@ -62,12 +59,9 @@ const tables = tablesOf(comparisons, limits, values.only)
 for (const { title, header, rows } of tables) console.log(`\n${title}\n${formatTable(header, rows)}`)
 if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify(targetRows(comparisons, values.only), null, 2)}\n`)
-if (values.document) {
+if (values.document !== undefined) {
   const versions = reason === undefined ? peerVersions() : []
-  const path = join(root, 'docs/performance.md')
-  writeFileSync(
-    path,
-    performanceDocument({ only: values.only, note: values.note, machine, limits, tables, versions, settings }),
-  )
-  console.error('wrote docs/performance.md')
+  const { only, note } = values
+  writeFileSync(values.document, performanceDocument({ only, note, machine, limits, tables, versions, settings }))
+  console.error(`wrote ${values.document}`)
 }

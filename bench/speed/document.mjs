@@ -12,7 +12,7 @@ export function performanceDocument({ only, note, machine, limits, tables, versi
     )
   return `# Performance
 
-Written by \`npm run bench -- --document${only === undefined ? '' : ` --only ${only}`}\`. ${machine.date} UTC, commit ${machine.commit}; the machine's load average was ${machine.load.toFixed(1)} when the run began. ${note}
+Written by \`npm run bench -- --document FILE${only === undefined ? '' : ` --only ${only}`}\`. ${machine.date} UTC, commit ${machine.commit}; the machine's load average was ${machine.load.toFixed(1)} when the run began. ${note}
 
 - ${machine.processor}, ${machine.cores} cores, ${gigabytes(machine.memory)} of memory, last-level cache ${(machine.lastLevelCache / 2 ** 20).toFixed(0)} MiB; Node ${machine.node}
 - instruction sets: ${machine.instructionSets.join(', ')}; kernels: ${Object.entries(machine.kernels)
