@@ -42,7 +42,7 @@ export interface ChooseRankOptions extends EncodeOptions {
 /** Codes `weight` in `bits` bits, with the correction that helps most or with none. */
 export async function chooseRank(weight: DenseWeights, options: ChooseRankOptions): Promise<EncodedLinear> {
   const { rows, columns } = weight
-  const { method, refits, quantizerName, lattice, bits, onProgress } = options
+  const { method, refits, hessian, outputWeights, quantizerName, lattice, bits, onProgress } = options
   const quantizerFor = (rank: number) =>
     planQuantizer(quantizerName, rows, columns, bits - lowRankBits(rows, columns, rank), lattice)
   const report = (pass: number) =>
@@ -59,8 +59,9 @@ export async function chooseRank(weight: DenseWeights, options: ChooseRankOption
       onProgress: report(1),
     }
     const corrected = await encodeLinear(weight, second)
-    const without = await outputError(control.error!, weight, options)
-    const withCorrection = await outputError(corrected.error!, weight, options)
+    const metric = options.metric ?? hessian?.mean()
+    const without = await outputError(control.error!, weight, metric, outputWeights)
+    const withCorrection = await outputError(corrected.error!, weight, metric, outputWeights)
     if (withCorrection < without) return corrected
   }
   onProgress?.({ done: 2 * rows, total: 2 * rows })
@@ -151,7 +152,8 @@ async function scaledSquares(
 async function outputError(
   error: Float32Array,
   { rows, columns }: DenseWeights,
-  { hessian, metric = hessian?.mean(), outputWeights }: ChooseRankOptions,
+  metric?: Float64Array,
+  outputWeights?: OutputWeights,
 ): Promise<number> {
   const weighed = outputWeights ? await outputWeights.weigh(error) : error
   if (metric !== undefined) return native.expectedErrorAsync(weighed, rows, columns, metric)
