@@ -174,26 +174,51 @@ inline Shape expanded_rows_shape(uint32_t row_count, uint32_t chunks) {
   return {blocks_of(chunks, kDecodeThreads), row_count, 1, kDecodeThreads, 0};
 }
 
-// half_gemm_{small,large}: y = W x (+ B t) (+ bias) for any number of tokens, inputs in f16, on the tensor cores.
+// half_gemm_{small,large}: y = W x (+ B t) (+ bias) for any number of tokens, inputs in f16, on the tensor cores. With
+// more than one part, each of which takes a share of the columns, half_gemm_sum behind it adds them up.
 struct HalfGemmParameters {
   // What decode_rows or expanded_rows made: halves, outputs.rows x weight_stride.
   const void* weights;
   uint32_t weight_stride, columns;
   GemvOutputs outputs;
+  // parts x tokens x rows; not used by a single part.
+  float* partial;
+  // Parts of so many steps each; the last may have fewer.
+  uint32_t parts, part_steps;
 };
 
 // Columns of a step.
 constexpr uint32_t kHalfGemmStep = 64;
 
-// A kernel's tile is a square of rows and tokens; steps in shared memory.
+// A kernel's tile is a square of rows and tokens; steps in shared memory. Blocks share the columns of a tile as long as
+// they are less than `busy`, which keep a large device busy; 0: they do not.
 struct HalfGemmTile {
-  unsigned side, threads, stages;
+  unsigned side, threads, stages, busy;
 };
-constexpr HalfGemmTile kSmallTile{64, 512, 4}, kLargeTile{128, 256, 3};
+constexpr HalfGemmTile kSmallTile{64, 128, 3, 512}, kLargeTile{128, 256, 3, 0};
+// What a part has at least.
+constexpr uint32_t kHalfGemmPartSteps = 8;
 
-inline Shape half_gemm_shape(uint32_t rows, uint32_t tokens, const HalfGemmTile& tile) {
-  return {blocks_of(rows, tile.side), blocks_of(tokens, tile.side), 1, tile.threads,
+// Sets parts and part_steps, to the same for every device, so that the order of a sum is.
+inline void share_columns(HalfGemmParameters& p, const HalfGemmTile& tile) {
+  const uint32_t steps = blocks_of(p.columns, kHalfGemmStep);
+  const uint32_t tiles = blocks_of(p.outputs.rows, tile.side) * blocks_of(p.outputs.tokens, tile.side);
+  const uint32_t parts = tiles < tile.busy ? tile.busy / tiles : 1, even = blocks_of(steps, parts);
+  p.part_steps = parts == 1 || even > kHalfGemmPartSteps ? even : kHalfGemmPartSteps;
+  p.parts = blocks_of(steps, p.part_steps);
+}
+// Of HalfGemmParameters::partial, for any number of rows and tokens: a tile for each block.
+constexpr size_t kHalfGemmPartialBytes = size_t{kSmallTile.busy} * kSmallTile.side * kSmallTile.side * sizeof(float);
+
+inline Shape half_gemm_shape(const HalfGemmParameters& p, const HalfGemmTile& tile) {
+  return {blocks_of(p.outputs.rows, tile.side), blocks_of(p.outputs.tokens, tile.side), p.parts, tile.threads,
           size_t{2} * tile.side * kHalfGemmStep * tile.stages * 2};
+}
+
+constexpr unsigned kHalfGemmSumThreads = 256;
+
+inline Shape half_gemm_sum_shape(const HalfGemmParameters& p) {
+  return {blocks_of(p.outputs.rows, kHalfGemmSumThreads), p.outputs.tokens, 1, kHalfGemmSumThreads, 0};
 }
 
 // t = A x: A's rows are int8 with an f16 scale (as bits) for 16 columns; projected: tokens x rank. rank 0: none.

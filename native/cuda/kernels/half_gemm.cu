@@ -1,7 +1,8 @@
 // The product with many tokens: y = W x + B t + bias, of rows that decode_rows.cu made halves, on the tensor cores. A
 // block takes a tile of rows and tokens, in steps of 64 columns, of which some are on their way to shared memory while
-// one is multiplied. Row scales, the tokens' scales and the low-rank term come in single precision at the end. What a
-// half loses of a weight, 2^-11 of it, is what the result loses.
+// one is multiplied. Where tiles are fewer than a device has work for, several blocks share the columns of one, and a
+// kernel of its own adds their sums in order. Row scales, the tokens' scales and the low-rank term come in single
+// precision at the end. What a half loses of a weight, 2^-11 of it, is what the result loses.
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/async_copy.cuh"
 #include "cuda/kernels/tensor_core.cuh"
@@ -13,22 +14,18 @@ constexpr uint32_t kChunks = kHalfGemmStep / kChunk;
 // Ranks of the low-rank term taken at a time.
 constexpr int kRanks = 16;
 
-// Sides of a block's tile, and of a warp's in it. Slices: as many sets of warps share the columns of a step, so that a
-// processor has work to do while others wait.
-template <int Rows, int Tokens, int WarpRows, int WarpTokens, int Slices, int Stages>
+// Sides of a block's tile, and of a warp's in it; whether several blocks may share its columns.
+template <int Rows, int Tokens, int WarpRows, int WarpTokens, int Stages, bool InParts>
 struct Tile {
-  static constexpr int rows = Rows, tokens = Tokens, slices = Slices, stages = Stages;
-  static constexpr int slice_threads = Rows / WarpRows * (Tokens / WarpTokens) * 32, threads = slice_threads * Slices;
+  static constexpr int rows = Rows, tokens = Tokens, stages = Stages;
+  static constexpr bool in_parts = InParts;
+  static constexpr int threads = Rows / WarpRows * (Tokens / WarpTokens) * 32;
   // Products of 16 rows by 8 tokens.
   static constexpr int high = WarpRows / 16, wide = WarpTokens / 8;
   static_assert(wide % 2 == 0, "tokens are loaded sixteen at a time");
-  static_assert(kChunks / 2 % Slices == 0, "every slice has its share of a step");
 
-  __device__ __forceinline__ static uint32_t slice() { return threadIdx.x / slice_threads; }
   __device__ __forceinline__ static uint32_t first_row() { return threadIdx.x / 32 % (Rows / WarpRows) * WarpRows; }
-  __device__ __forceinline__ static uint32_t first_token() {
-    return threadIdx.x % slice_threads / 32 / (Rows / WarpRows) * WarpTokens;
-  }
+  __device__ __forceinline__ static uint32_t first_token() { return threadIdx.x / 32 / (Rows / WarpRows) * WarpTokens; }
 };
 
 // A step's columns of one row or token are eight chunks of 16 bytes; chunk c of row r stands at c ^ r, modulo eight, so
@@ -45,15 +42,15 @@ class Copier {
   static constexpr uint32_t count = Side * kChunks / Threads, stride = Threads / kChunks;
   static_assert(stride % kChunks == 0, "the chunks of a thread stand at the same place of their rows");
 
-  // rows: how many there are behind `from`, at least one.
-  __device__ __forceinline__ Copier(const __half* from, size_t row_stride, uint32_t rows) {
+  // rows: how many there are behind `from`, at least one; columns from the first on.
+  __device__ __forceinline__ Copier(const __half* from, size_t row_stride, uint32_t rows, uint32_t first_column) {
     const uint32_t row = threadIdx.x / kChunks, chunk = threadIdx.x % kChunks;
     place_ = chunk_place(row, chunk);
 #pragma unroll
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t at = row + i * stride;
       live_ |= (at < rows ? 1u : 0u) << i;
-      from_[i] = from + (at < rows ? at : 0) * row_stride + chunk * kChunk;
+      from_[i] = from + (at < rows ? at : 0) * row_stride + first_column + chunk * kChunk;
     }
   }
 
@@ -75,12 +72,12 @@ class Copier {
 template <class Tile>
 class StepCopier {
  public:
-  __device__ __forceinline__ explicit StepCopier(const HalfGemmParameters& p)
+  __device__ __forceinline__ StepCopier(const HalfGemmParameters& p, uint32_t first_column)
       : weights_(static_cast<const __half*>(p.weights) + size_t{blockIdx.x} * Tile::rows * p.weight_stride,
-                 p.weight_stride, p.outputs.rows - blockIdx.x * Tile::rows),
+                 p.weight_stride, p.outputs.rows - blockIdx.x * Tile::rows, first_column),
         tokens_(static_cast<const __half*>(p.outputs.x.values) + size_t{blockIdx.y} * Tile::tokens * p.outputs.x.stride,
-                p.outputs.x.stride, p.outputs.tokens - blockIdx.y * Tile::tokens),
-        columns_(static_cast<int>(p.columns) - static_cast<int>(threadIdx.x % kChunks * kChunk)) {}
+                p.outputs.x.stride, p.outputs.tokens - blockIdx.y * Tile::tokens, first_column),
+        columns_(static_cast<int>(p.columns - first_column) - static_cast<int>(threadIdx.x % kChunks * kChunk)) {}
 
   __device__ __forceinline__ void next(__half* step, AsyncCopies& copies) {
     const int columns = columns_ < 0 ? 0 : columns_ < static_cast<int>(kChunk) ? columns_ : static_cast<int>(kChunk);
@@ -100,8 +97,7 @@ template <class Tile>
 __device__ __forceinline__ void multiply_step(__half* step, float (&sums)[Tile::high][Tile::wide][4]) {
   const uint32_t lane = threadIdx.x % 32;
 #pragma unroll
-  for (uint32_t share = 0; share < kChunks; share += 2 * Tile::slices) {
-    const uint32_t k = share + 2 * Tile::slice();
+  for (uint32_t k = 0; k < kChunks; k += 2) {
     uint32_t a[Tile::high][4];
 #pragma unroll
     for (int m = 0; m < Tile::high; ++m) {
@@ -131,34 +127,10 @@ __device__ __forceinline__ uint32_t token_of(int n, int element) {
   return Tile::first_token() + n * 8 + threadIdx.x % 4 * 2 + element % 2;
 }
 
-// Adds the other slices' sums to the first's, in their order, through `shared`.
-template <class Tile>
-__device__ __forceinline__ void add_slices(float* shared, float (&sums)[Tile::high][Tile::wide][4]) {
-  constexpr uint32_t count = Tile::high * Tile::wide * 4;
-  float* own = shared + threadIdx.x % Tile::slice_threads;
-  __syncthreads();
-  if (Tile::slice() > 0) {
-#pragma unroll
-    for (uint32_t i = 0; i < count; ++i) {
-      own[((Tile::slice() - 1) * count + i) * Tile::slice_threads] =
-          sums[i / 4 / Tile::wide][i / 4 % Tile::wide][i % 4];
-    }
-  }
-  __syncthreads();
-  if (Tile::slice() > 0) return;
-  for (uint32_t slice = 1; slice < Tile::slices; ++slice) {
-#pragma unroll
-    for (uint32_t i = 0; i < count; ++i) {
-      sums[i / 4 / Tile::wide][i / 4 % Tile::wide][i % 4] += own[((slice - 1) * count + i) * Tile::slice_threads];
-    }
-  }
-}
-
-// Calls action(sum, row, token) for the sums that belong to outputs; the first slice has them.
+// Calls action(sum, row, token) for the sums that belong to outputs.
 template <class Tile, class Action>
 __device__ __forceinline__ void each_output(const GemvOutputs& p, float (&sums)[Tile::high][Tile::wide][4],
                                             Action action) {
-  if (Tile::slice() > 0) return;
 #pragma unroll
   for (int m = 0; m < Tile::high; ++m) {
 #pragma unroll
@@ -212,14 +184,34 @@ __device__ __forceinline__ void add_low_rank(const GemvOutputs& p, float* shared
   }
 }
 
+// Where a part's sums go. What is there once an output is in the first part, but for what was in y before.
+template <class Tile>
+__device__ __forceinline__ GemvOutputs outputs_of_part(const HalfGemmParameters& p, uint32_t part) {
+  GemvOutputs outputs = p.outputs;
+  if (!Tile::in_parts || p.parts == 1) return outputs;
+  outputs.y = p.partial + static_cast<size_t>(part) * outputs.tokens * outputs.rows;
+  outputs.y_stride = outputs.rows;
+  outputs.accumulate = 0;
+  if (part > 0) {
+    outputs.up.rank = 0;
+    outputs.bias = nullptr;
+  }
+  return outputs;
+}
+
 template <class Tile>
 __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
   constexpr uint32_t stages = Tile::stages;
   SHARED_DYNAMIC(__half, shared);
   constexpr uint32_t step_size = (Tile::rows + Tile::tokens) * kHalfGemmStep;
-  const uint32_t steps = (p.columns + kHalfGemmStep - 1) / kHalfGemmStep;
+  uint32_t first_step = 0, steps = (p.columns + kHalfGemmStep - 1) / kHalfGemmStep;
+  if constexpr (Tile::in_parts) {
+    first_step = blockIdx.z * p.part_steps;
+    const uint32_t left = steps - first_step;
+    steps = left < p.part_steps ? left : p.part_steps;
+  }
   AsyncCopies copies;
-  StepCopier<Tile> copier(p);
+  StepCopier<Tile> copier(p, first_step * kHalfGemmStep);
   // A group a step, though it be empty, so that the number of groups tells which step has come.
   for (uint32_t step = 0; step + 1 < stages; ++step) {
     if (step < steps) copier.next(shared + step * step_size, copies);
@@ -238,8 +230,7 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
   // What follows uses their memory.
   copies.wait<0>();
 
-  const GemvOutputs& outputs = p.outputs;
-  if constexpr (Tile::slices > 1) add_slices<Tile>(reinterpret_cast<float*>(shared), sums);
+  const GemvOutputs outputs = outputs_of_part<Tile>(p, blockIdx.z);
   each_output<Tile>(outputs, sums, [&](float& sum, uint32_t row, uint32_t token) {
     sum *= __half2float(__ushort_as_half(__ldg(outputs.row_scale + row))) * token_scale(outputs.x, token);
   });
@@ -252,16 +243,27 @@ __device__ __forceinline__ void half_gemm(const HalfGemmParameters& p) {
   });
 }
 
-using SmallTile = Tile<kSmallTile.side, kSmallTile.side, 32, 32, 4, kSmallTile.stages>;
-using LargeTile = Tile<kLargeTile.side, kLargeTile.side, 64, 32, 1, kLargeTile.stages>;
+using SmallTile = Tile<kSmallTile.side, kSmallTile.side, 32, 32, kSmallTile.stages, true>;
+using LargeTile = Tile<kLargeTile.side, kLargeTile.side, 64, 32, kLargeTile.stages, false>;
 static_assert(SmallTile::threads == kSmallTile.threads && LargeTile::threads == kLargeTile.threads,
               "as they are launched");
 
-extern "C" __global__ void __launch_bounds__(SmallTile::threads, 1) half_gemm_small(HalfGemmParameters p) {
+extern "C" __global__ void __launch_bounds__(SmallTile::threads, 4) half_gemm_small(HalfGemmParameters p) {
   half_gemm<SmallTile>(p);
 }
 extern "C" __global__ void __launch_bounds__(LargeTile::threads, 1) half_gemm_large(HalfGemmParameters p) {
   half_gemm<LargeTile>(p);
+}
+
+extern "C" __global__ void __launch_bounds__(kHalfGemmSumThreads) half_gemm_sum(HalfGemmParameters p) {
+  const uint32_t row = blockIdx.x * kHalfGemmSumThreads + threadIdx.x, token = blockIdx.y;
+  if (row >= p.outputs.rows) return;
+  const size_t place = static_cast<size_t>(token) * p.outputs.rows + row;
+  const size_t part = static_cast<size_t>(p.outputs.tokens) * p.outputs.rows;
+  float* y = p.outputs.y + static_cast<size_t>(token) * p.outputs.y_stride + row;
+  float sum = p.outputs.accumulate != 0 ? *y : 0;
+  for (uint32_t i = 0; i < p.parts; ++i) sum += __ldg(p.partial + i * part + place);
+  *y = sum;
 }
 
 }  // namespace pyramidion::cuda

@@ -69,6 +69,7 @@ size_t band_rows(size_t rows, size_t columns) {
   const size_t most = kBandBytes / (2 * half_stride(columns)) / kLargeTile.side * kLargeTile.side;
   return std::min(rows, std::clamp<size_t>(most, kLargeTile.side, kMostBandRows));
 }
+size_t band_bytes(size_t rows, size_t columns) { return 2 * band_rows(rows, columns) * half_stride(columns); }
 
 }  // namespace
 
@@ -150,9 +151,9 @@ size_t PvqProduct::scratch_bytes(size_t tokens) const {
   size_t most = 0;
   if (tokens <= gemv_tokens_) return most;
   for (const auto& segment : segments_) {
-    most = std::max(most, 2 * band_rows(rows_, segment->columns()) * half_stride(segment->columns()));
+    most = std::max(most, band_bytes(rows_, segment->columns()));
   }
-  return most;
+  return most + kHalfGemmPartialBytes;
 }
 
 void PvqProduct::multiply(const float* x, size_t tokens, float* y, bool prepared, ThreadPool& pool) const {
@@ -233,16 +234,22 @@ void PvqProduct::enqueue(Stream& stream, const Activations& x, const float* proj
   }
 }
 
-// Band after band: rows as halves, then their product.
+// Band after band: rows as halves, then their product. Scratch holds a band, and the sums of parts behind it.
 void PvqProduct::enqueue_halves(Stream& stream, const SegmentCodes& segment, const GemvOutputs& all,
                                 const DeviceBuffer& scratch) const {
   const size_t columns = segment.columns(), stride = half_stride(columns), band = band_rows(rows_, columns);
   const bool large = all.tokens >= kLargeTileTokens;
+  const HalfGemmTile& tile = large ? kLargeTile : kSmallTile;
   for (size_t first = 0; first < rows_; first += band) {
     const size_t rows = std::min(band, rows_ - first);
     segment.make_halves(stream, first, rows, stride, scratch.as<void>());
-    HalfGemmParameters product{scratch.as<const void>(), static_cast<uint32_t>(stride), static_cast<uint32_t>(columns),
-                               all};
+    HalfGemmParameters product{scratch.as<const void>(),
+                               static_cast<uint32_t>(stride),
+                               static_cast<uint32_t>(columns),
+                               all,
+                               reinterpret_cast<float*>(scratch.address() + band_bytes(rows_, columns)),
+                               1,
+                               0};
     GemvOutputs& outputs = product.outputs;
     outputs.rows = static_cast<uint32_t>(rows);
     outputs.row_scale += first;
@@ -252,8 +259,12 @@ void PvqProduct::enqueue_halves(Stream& stream, const SegmentCodes& segment, con
       outputs.up.values += first * outputs.up.rank;
       outputs.up.scales += first * FactorMatrix::blocks(outputs.up.rank);
     }
-    launch(context_, stream, "half_gemm", large ? "half_gemm_large" : "half_gemm_small",
-           half_gemm_shape(outputs.rows, all.tokens, large ? kLargeTile : kSmallTile), product);
+    share_columns(product, tile);
+    launch(context_, stream, "half_gemm", large ? "half_gemm_large" : "half_gemm_small", half_gemm_shape(product, tile),
+           product);
+    if (product.parts > 1) {
+      launch(context_, stream, "half_gemm", "half_gemm_sum", half_gemm_sum_shape(product), product);
+    }
   }
 }
 

@@ -151,6 +151,13 @@ describe('a layer on a device', function () {
     }
   })
 
+  it('multiplies many tokens in blocks that share the columns', async () => {
+    const options = { bits: 3, lowRank: { method: 'lqer', rank: 5 }, bias: random(70) } as const
+    const [host, device] = await pair(70, 1600, options)
+    const x = random(40 * 1600)
+    assertClose(device.forward(x, 40), host.forward(x, 40), '40 tokens', HALF)
+  })
+
   it('multiplies float inputs that the processor rounded to a format without a kernel', async () => {
     const [host, device] = await pair(5, 64, { bits: 3, activations: 'mxint6' })
     const x = random(3 * 64)
