@@ -16,7 +16,7 @@ import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { accuracyDocument } from './accuracy/document.mjs'
-import { ablationRates, ablations, methods, rates } from './accuracy/methods.mjs'
+import { ablationRates, ablations, inputs, methods, rates } from './accuracy/methods.mjs'
 import { pilot } from './accuracy/pilot.mjs'
 import { contentHash, keyOf, Results } from './accuracy/results.mjs'
 
@@ -84,6 +84,7 @@ function* wantedCells() {
         yield { subject, method, bits }
       }
     }
+    if (wanted(inputs) && (asked?.includes(inputs.bits) ?? true)) yield { subject, method: inputs, bits: inputs.bits }
     if (!pilot.model.test(subject.name)) continue
     for (const row of pilot.rows.filter(wanted)) {
       if (asked?.includes(row.bits) ?? true) yield { subject, method: row, bits: row.bits }
@@ -95,9 +96,10 @@ function cellOf(subject, method, bits) {
   return results.find(identity(subject, method, bits))
 }
 
-function identity({ name, sourceHash, calibrationHash, textHash, windows }, { settings }, bits) {
+function identity({ name, sourceHash, calibrationHash, textHash, windows }, { settings, activations }, bits) {
   const calibrated = settings.calibration ? { calibrationHash } : {}
-  return { model: name, sourceHash, ...calibrated, textHash, windows, bits, settings, version }
+  const formats = activations ? { activations } : {}
+  return { model: name, sourceHash, ...calibrated, textHash, windows, bits, settings, ...formats, version }
 }
 
 /** A cell that fails is named and left out: the others may take hours. */
@@ -113,9 +115,19 @@ async function measure({ subject, method, bits }) {
     try {
       const calibrationCache = join(root, 'build/accuracy/cache')
       const referenceCache = join(root, 'build/accuracy/reference')
-      const { settings } = method
-      const payload = { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache }
-      const figures = await inProcess(payload)
+      const { settings, activations } = method
+      const caches = { calibrationCache, referenceCache }
+      const figures = await inProcess({
+        source,
+        calibration,
+        text,
+        windows,
+        bits,
+        settings,
+        activations,
+        output,
+        ...caches,
+      })
       results.add(own, { ...figures, ...circumstances() })
     } catch (error) {
       failures++

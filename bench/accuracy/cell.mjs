@@ -1,13 +1,13 @@
 // One cell, in a process of its own, so that its memory and processor time are its own: quantizes, measures, prints the figures
-// as JSON. Its one argument is JSON: { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache }. What a killed run left at
-// `output` is used.
+// as JSON. Its one argument is JSON: { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache }, and `activations` where the
+// model is measured with several formats of inputs, too. What a killed run left at `output` is used.
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { evaluate, quantizeModel } from '../../dist/index.js'
 
-const { source, calibration, text, windows, bits, settings, output, calibrationCache, referenceCache } = JSON.parse(
-  process.argv[2],
-)
+const payload = JSON.parse(process.argv[2])
+const { source, calibration, text, windows, bits, settings, activations, output, calibrationCache, referenceCache } =
+  payload
 /** Labels of what is measured on the original alone: its time is left out, because only the first cell of a model spends it. */
 const onOriginal = /^(sensitivity|reading)/
 let before = 0
@@ -26,11 +26,20 @@ const quantized = existsSync(output)
     })
 const processorSeconds = seconds() - before
 const scored = readFileSync(text, 'utf8')
-const measured = await evaluate({ model: output, reference: source, text: scored, windows, referenceCache })
+const measure = async format => {
+  const result = await evaluate({
+    ...{ model: output, reference: source, text: scored, windows, referenceCache },
+    ...(format === undefined ? {} : { activations: format }),
+  })
+  const { perplexity, klDivergence, topAgreement, tokens, reference } = result
+  return { perplexity, klDivergence, topAgreement, tokens, referencePerplexity: reference.perplexity }
+}
+const measured = await measure()
+const byActivations = []
+for (const format of activations ?? []) byActivations.push({ format, ...(await measure(format)) })
 rmSync(output, { recursive: true })
 
 const { linearBitsPerWeight, bitsPerWeight, bytes, peakMemoryBytes } = quantized
-const { perplexity, klDivergence, topAgreement, tokens, reference } = measured
 console.log(
   JSON.stringify({
     linearBitsPerWeight,
@@ -38,11 +47,8 @@ console.log(
     bytes,
     // What quantization took is not known of a run in parts.
     ...(resumed ? {} : { seconds: quantized.seconds, processorSeconds, peakMemoryBytes }),
-    perplexity,
-    klDivergence,
-    topAgreement,
-    tokens,
-    referencePerplexity: reference.perplexity,
+    ...measured,
+    ...(activations ? { byActivations } : {}),
   }),
 )
 

@@ -1,6 +1,6 @@
 // docs/accuracy.md from finished cells.
 import { formatBytes } from '../../dist/format-bytes.js'
-import { ablationRates, ablations, methods, rates } from './methods.mjs'
+import { ablationRates, ablations, inputs, methods, rates } from './methods.mjs'
 import { peers } from './peers.mjs'
 import { pilot } from './pilot.mjs'
 
@@ -25,7 +25,7 @@ ${subjects.map(subject => section(subject, cellOf)).join('\n')}`
 
 function section(subject, cellOf) {
   const find = (method, bits) => cellOf(subject, method, bits)
-  const cells = [...methods, ...ablations].flatMap(method =>
+  const cells = [...methods, ...ablations, inputs].flatMap(method =>
     [...new Set([...rates, ...ablationRates])].flatMap(bits => find(method, bits) ?? []),
   )
   if (cells.length === 0) return `## ${subject.name}\n\nNothing measured yet.\n`
@@ -38,6 +38,7 @@ function section(subject, cellOf) {
     ...peerTable(subject),
     ...rates.flatMap(bits => details(bits, find)),
     ...ablationRates.flatMap(bits => ablation(bits, find)),
+    ...inputsTable(find),
     ...pilotTable(subject, find),
   ]
   return `${parts.join('\n\n')}\n`
@@ -75,32 +76,28 @@ function details(bits, find) {
   return rows.length === 0 ? [] : [`### ${bits} bits`, table(['method', ...figureNames], rows)]
 }
 
-const figureNames = [
-  'bits, linear layers',
-  'bits, all',
-  'file',
-  'KL mean',
-  'KL median',
-  'KL p99',
-  'perplexity',
-  'same top token',
-  'processor seconds',
-  'peak memory',
-]
+const predictionNames = ['KL mean', 'KL median', 'KL p99', 'perplexity', 'same top token']
+const figureNames = ['bits, linear layers', 'bits, all', 'file', ...predictionNames, 'processor seconds', 'peak memory']
 
 function figures(cell) {
-  const { klDivergence, processorSeconds, peakMemoryBytes } = cell
+  const { processorSeconds, peakMemoryBytes } = cell
   return [
     cell.linearBitsPerWeight.toFixed(3),
     cell.bitsPerWeight.toFixed(3),
     formatBytes(cell.bytes),
+    ...predictions(cell),
+    processorSeconds === undefined ? '' : processorSeconds.toFixed(processorSeconds < 10 ? 1 : 0),
+    peakMemoryBytes === undefined ? '' : formatBytes(peakMemoryBytes),
+  ]
+}
+
+function predictions({ klDivergence, perplexity, topAgreement }) {
+  return [
     klDivergence.mean.toFixed(4),
     klDivergence.median.toFixed(4),
     klDivergence.p99.toFixed(3),
-    cell.perplexity.toFixed(2),
-    `${(100 * cell.topAgreement).toFixed(1)} %`,
-    processorSeconds === undefined ? '' : processorSeconds.toFixed(processorSeconds < 10 ? 1 : 0),
-    peakMemoryBytes === undefined ? '' : formatBytes(peakMemoryBytes),
+    perplexity.toFixed(2),
+    `${(100 * topAgreement).toFixed(1)} %`,
   ]
 }
 
@@ -117,6 +114,28 @@ function ablation(bits, find) {
   if (rows.length === 1) return []
   const [rate, , , ...rest] = figureNames
   return [`### Each part off in turn, ${bits} bits`, table(['method', rate, 'KL, to full', ...rest], rows)]
+}
+
+function inputsTable(find) {
+  const cell = find(inputs, inputs.bits)
+  if (cell === undefined) return []
+  const rows = cell.byActivations.map(({ format, ...measured }) => [...inputFormat(format), ...predictions(measured)])
+  const what =
+    '`PVQ, guided`, with what its linear layers take rounded as `activations` of `loadModel` and `evaluate` says: `int8` with a scale a token (the head ' +
+    'is then kept in int8, too), MXINT with an exponent for 16 values, PVQ as a row of weights is coded. The model was quantized without heed of it.'
+  return [
+    `### Inputs of layers rounded, ${inputs.bits} bits`,
+    what,
+    table(['inputs', 'bits an input', ...predictionNames], rows),
+  ]
+}
+
+/** Its name, and bits but for what a token has once. */
+function inputFormat(format) {
+  if (typeof format === 'object') return [`PVQ, ${format.bits} bits`, String(format.bits)]
+  if (format === 'float') return [format, '32']
+  const bits = Number(/\d+/.exec(format)[0])
+  return [format, String(format.startsWith('mxint') ? bits + 0.5 : bits)]
 }
 
 function pilotTable({ name }, find) {

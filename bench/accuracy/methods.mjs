@@ -47,5 +47,13 @@ export const ablations = [
   { name: 'with recovery, 32 steps', settings: { ...full, recovery: 32 } },
 ]
 
+/** One model, with what its linear layers take rounded to each format of `activations`. */
+export const inputs = {
+  name: 'inputs',
+  bits: 4,
+  settings: { ...calibrated, ...integers, ...guidedOnly },
+  activations: ['float', 'int8', 'mxint8', 'mxint6', 'mxint4', { bits: 8 }, { bits: 6 }, { bits: 4 }],
+}
+
 export const rates = [2, 2.5, 3, 3.25, 4]
 export const ablationRates = [3]
