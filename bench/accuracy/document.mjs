@@ -114,7 +114,7 @@ function ablation(bits, find) {
   if (rows.length === 1) return []
   const [rate, , , ...rest] = figureNames
   const scatter =
-    'Seeds, and last bits of sums on another processor, move such a KL by 2 to 3 %: smaller differences say nothing.'
+    'Seeds, and last bits of sums on another processor, move such a KL by 2 to 3 % either way: differences below 5 % say little.'
   return [`### Each part off in turn, ${bits} bits`, scatter, table(['method', rate, 'KL, to full', ...rest], rows)]
 }
 
